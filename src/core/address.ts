@@ -31,6 +31,19 @@ export function sameAddress(x: Address, y: Address): boolean {
   return x.d === y.d && x.c === y.c && x.b === y.b && x.a === y.a;
 }
 
+/**
+ * Can a single host have this address? Not the unspecified address (which firewalls take for "everybody"), not multicast, not
+ * the limited broadcast: none of them may ever be let in (RFC 1122 § 3.2.1.3, RFC 4291 § 2.5.2 and 2.7).
+ */
+export function isHost(address: Address): boolean {
+  const { a, b, c, d } = address;
+  if (family(address) === 4) {
+    const first = d >>> 24;
+    return first !== 0 && first < 224;
+  }
+  return a >>> 24 !== 0xff && (a | b | c | d) !== 0;
+}
+
 /** Reads an IPv4 or IPv6 address; undefined when the text is anything else. Callers that have a line to blame throw. */
 export function parseAddress(text: string): Address | undefined {
   if (text.length > 45) return undefined;

@@ -18,15 +18,16 @@ export interface Packet {
 }
 
 export const DROP_REASONS = [
-  'truncated', // a header says more than was captured
-  'link-type', // not IP: ARP, LLDP, an unknown link layer
-  'ip-header', // version, header length or total length contradict each other
-  'fragment', // any fragment, first or later: ports of a whole packet are what counts
-  'extension', // an IPv6 header chain that is too long or unknown
+  'truncated', // a header that is read says more than was captured
+  'link-type', // not IP: ARP, LLDP, an unknown link layer, a stack of tags without end
+  'ip-header', // version, header length, total length and frame length contradict each other
+  'fragment', // any fragment, first, later or atomic: ports of a whole packet are what counts
+  'extension', // an IPv6 header chain that is too long, out of order, overruns its packet or has hops to go
   'mapped-source', // an IPv6 packet from or to ::ffff:0:0/96, which no honest host sends
+  'source', // from an address that is no host's: unspecified, multicast or broadcast
   'protocol', // neither TCP nor UDP
-  'tcp-header',
-  'udp-header',
+  'tcp-header', // a header length below 20 or beyond the IP packet
+  'udp-header', // a length below 8 or beyond the IP packet
 ] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];

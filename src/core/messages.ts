@@ -1,0 +1,194 @@
+/**
+ * The two local vocabularies, one JSON object a line: what the keeper tells the watcher, and what the watcher proposes to the keeper.
+ *
+ * The watcher may be captured, so its lines are strangers' bytes to the keeper: `decodeReport` is strict (known type, exact
+ * fields, bounded numbers, one line of at most 2,048 characters) and returns undefined for anything else, which ends that
+ * watcher. Addresses travel as text and are parsed again. `revision` counts the configurations that the keeper has sent: a
+ * proposal made under an older one is void.
+ */
+
+import { type Address, parseAddress, printAddress } from './address.ts';
+import type { Door } from './door.ts';
+import type { FailReason, KnockEvent } from './events.ts';
+import { DROP_REASONS, type DropReason } from './packet.ts';
+
+export const LONGEST_REPORT = 2048;
+
+/** Keeper to watcher. */
+export type Order =
+  | {
+      readonly type: 'configure';
+      readonly revision: number;
+      readonly doors: readonly Door[];
+      /** Local addresses; packets to others only count for doors with that target. */
+      readonly addresses: readonly Address[] | 'any';
+      readonly ipv6: boolean;
+      /** Report every decoded packet, for `-D`. */
+      readonly packets: boolean;
+    }
+  | { readonly type: 'addresses'; readonly addresses: readonly Address[] }
+  /** A one-time door's next sequence. Raises the revision like a new configuration, but leaves other doors' attempts alone. */
+  | { readonly type: 'door'; readonly revision: number; readonly index: number; readonly door: Door };
+
+/** What the watcher is shut into, as it found out itself. */
+export interface Confinement {
+  /** Landlock ABI in force; undefined when the kernel has none. */
+  readonly landlock: number | undefined;
+  readonly seccomp: boolean;
+  readonly uid: number;
+  /** What could not be had, in words. */
+  readonly notes: readonly string[];
+}
+
+export interface Counts {
+  /** From the kernel: packets that passed the filter, and packets lost because the ring was full. */
+  readonly received: number;
+  readonly lost: number;
+  readonly drops: Readonly<Partial<Record<DropReason, number>>>;
+  /** Stage lines that were not reported because there were too many. */
+  readonly suppressed: number;
+  /** Live attempts. */
+  readonly attempts: number;
+}
+
+/** Watcher to keeper. */
+export type Report =
+  | { readonly type: 'ready'; readonly confinement: Confinement }
+  | { readonly type: 'knock'; readonly revision: number; readonly event: KnockEvent }
+  /** One packet, for `-D`: milliseconds since the epoch, bytes of the frame. */
+  | {
+      readonly type: 'packet';
+      readonly time: number;
+      readonly protocol: string;
+      readonly from: string;
+      readonly to: string;
+      readonly length: number;
+    }
+  | { readonly type: 'counts'; readonly counts: Counts }
+  /** A capture file was read to its end. */
+  | { readonly type: 'ended' }
+  /** The capture source failed, in words. */
+  | { readonly type: 'failed'; readonly reason: string };
+
+export function encodeOrder(order: Order): string {
+  return `${JSON.stringify(order)}\n`;
+}
+
+/** The keeper is trusted: its lines are taken as they are. */
+export function decodeOrder(line: string): Order {
+  return JSON.parse(line) as Order;
+}
+
+export function encodeReport(report: Report): string {
+  const plain =
+    report.type === 'knock'
+      ? { ...report, event: { ...report.event, source: printAddress(report.event.source) } }
+      : report;
+  return `${JSON.stringify(plain)}\n`;
+}
+
+/** Reads one line from the watcher; undefined when it is not exactly one of the reports. */
+export function decodeReport(line: string): Report | undefined {
+  if (line.length > LONGEST_REPORT) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (!isRecord(value)) return undefined;
+  switch (value.type) {
+    case 'ready': {
+      const confinement = readConfinement(value.confinement);
+      return confinement && hasOnly(value, ['type', 'confinement']) ? { type: 'ready', confinement } : undefined;
+    }
+    case 'knock': {
+      const event = readEvent(value.event);
+      const { revision } = value;
+      if (!event || !isCount(revision) || !hasOnly(value, ['type', 'revision', 'event'])) return undefined;
+      return { type: 'knock', revision, event };
+    }
+    case 'packet': {
+      const { time, protocol, from, to, length } = value;
+      if (!hasOnly(value, ['type', 'time', 'protocol', 'from', 'to', 'length'])) return undefined;
+      if (!isFiniteNumber(time) || (protocol !== 'tcp' && protocol !== 'udp') || !isCount(length)) return undefined;
+      if (!isEndpoint(from) || !isEndpoint(to)) return undefined;
+      return { type: 'packet', time, protocol, from, to, length };
+    }
+    case 'counts': {
+      const counts = readCounts(value.counts);
+      return counts && hasOnly(value, ['type', 'counts']) ? { type: 'counts', counts } : undefined;
+    }
+    case 'ended':
+      return hasOnly(value, ['type']) ? { type: 'ended' } : undefined;
+    case 'failed': {
+      const { reason } = value;
+      return isText(reason, 500) && hasOnly(value, ['type', 'reason']) ? { type: 'failed', reason } : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function isRecord(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function hasOnly(value: Fields, names: readonly string[]): boolean {
+  return Object.keys(value).every((name) => names.includes(name));
+}
+
+function isFiniteNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** Printable ASCII only: what comes from the watcher ends up in logs and on terminals. */
+function isText(value: unknown, longest: number): value is string {
+  return typeof value === 'string' && value.length <= longest && /^[\x20-\x7e]*$/.test(value);
+}
+
+function isEndpoint(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 52 && /^[0-9a-f.:]+:[0-9]+$/.test(value);
+}
+
+function readConfinement(value: unknown): Confinement | undefined {
+  if (!isRecord(value) || !hasOnly(value, ['landlock', 'seccomp', 'uid', 'notes'])) return undefined;
+  const { landlock, seccomp, uid, notes } = value;
+  if (landlock !== undefined && !isCount(landlock)) return undefined;
+  if (typeof seccomp !== 'boolean' || !isCount(uid)) return undefined;
+  if (!Array.isArray(notes) || notes.length > 20 || !notes.every((note) => isText(note, 200))) return undefined;
+  return { landlock, seccomp, uid, notes };
+}
+
+const FAIL_REASONS: readonly FailReason[] = ['strays', 'evicted'];
+
+function readEvent(value: unknown): KnockEvent | undefined {
+  if (!isRecord(value)) return undefined;
+  const { type, door } = value;
+  const source = typeof value.source === 'string' ? parseAddress(value.source) : undefined;
+  if (!source || !isCount(door)) return undefined;
+  if (type === 'opened') return hasOnly(value, ['type', 'door', 'source']) ? { type, door, source } : undefined;
+  const { stage } = value;
+  if (!isCount(stage) || stage < 1 || stage > 32) return undefined;
+  if (type === 'advanced' || type === 'expired') {
+    return hasOnly(value, ['type', 'door', 'source', 'stage']) ? { type, door, source, stage } : undefined;
+  }
+  const reason = FAIL_REASONS.find((known) => known === value.reason);
+  if (type !== 'failed' || !reason || !hasOnly(value, ['type', 'door', 'source', 'stage', 'reason'])) return undefined;
+  return { type, door, source, stage, reason };
+}
+
+function readCounts(value: unknown): Counts | undefined {
+  if (!isRecord(value) || !hasOnly(value, ['received', 'lost', 'drops', 'suppressed', 'attempts'])) return undefined;
+  const { received, lost, drops, suppressed, attempts } = value;
+  if (!isCount(received) || !isCount(lost) || !isCount(suppressed) || !isCount(attempts) || !isRecord(drops))
+    return undefined;
+  if (!hasOnly(drops, DROP_REASONS) || !Object.values(drops).every(isCount)) return undefined;
+  return { received, lost, drops: drops as Counts['drops'], suppressed, attempts };
+}
