@@ -1,0 +1,140 @@
+/**
+ * What happens when a door opens: its start command now, its stop command later; a knock during the grant renews it.
+ *
+ * - The stop is on disk before the start command runs, and counts from the end of that command, as in knockd.
+ * - A repeated knock moves the stop and runs nothing, so rules do not stack and no early stop is left behind. After a start
+ *   command that failed, a repeated knock tries it again.
+ * - A door without a stop command has no grant: each knock runs its command.
+ */
+
+import { type Address, printAddress } from '../core/address.ts';
+import type { Ending } from '../platform/process.ts';
+import type { PendingStop } from '../store/stop-store.ts';
+import type { Commands } from './commands.ts';
+import { commandLines, type DoorCommands } from './door-commands.ts';
+import type { Journal } from './journal.ts';
+import type { Names } from './names.ts';
+import type { PendingStops } from './pending-stops.ts';
+
+/** A door as far as its opening goes. */
+export interface OpenableDoor {
+  readonly name: string;
+  /** Unique among the doors, and the same after a restart: the name, numbered when it is not the only one. */
+  readonly key: string;
+  readonly commands: DoorCommands;
+  /** Milliseconds from the end of the start command to the stop command. */
+  readonly cmdTimeout: number;
+}
+
+/** A start command that runs longer than this is reported, when the door itself sets no time. */
+const LONG_COMMAND = 60_000;
+
+export class Openings {
+  readonly #commands: Commands;
+  readonly #stops: PendingStops;
+  readonly #journal: Journal;
+  readonly #names: Names;
+  readonly #announcement: string;
+  /** Lanes whose start command is under way, and those whose last one failed. */
+  readonly #starting = new Set<string>();
+  readonly #failed = new Set<string>();
+
+  constructor(parts: {
+    commands: Commands;
+    stops: PendingStops;
+    journal: Journal;
+    names: Names;
+    /** Nothing is really run: say so. */
+    dry?: boolean;
+  }) {
+    this.#commands = parts.commands;
+    this.#stops = parts.stops;
+    this.#journal = parts.journal;
+    this.#names = parts.names;
+    this.#announcement = parts.dry ? 'would run command' : 'running command';
+  }
+
+  open(door: OpenableDoor, source: Address): void {
+    const lines = commandLines(door.commands, source);
+    if ('nothing' in lines) return;
+    if ('refused' in lines) return this.#journal.error(lines.refused);
+    const address = printAddress(source);
+    const lane = laneOf(door.key, address);
+    const { start, stop } = lines;
+    if (stop !== undefined && this.#stops.has(door.key, address) && !this.#failed.has(lane)) {
+      if (!this.#starting.has(lane)) this.#stops.schedule(door.key, address, stop, door.cmdTimeout);
+      const seconds = door.cmdTimeout / 1000;
+      this.#names.withLabel(source, (who) => this.#journal.event(`${who}: ${door.name}: renewed for ${seconds} s`));
+      return;
+    }
+    if (stop !== undefined) this.#stops.schedule(door.key, address, stop, door.cmdTimeout);
+    this.#failed.delete(lane);
+    const accepted = this.#commands.submit({
+      lane,
+      door: door.name,
+      line: start,
+      expected: stop === undefined ? LONG_COMMAND : Math.max(1000, door.cmdTimeout),
+      starting: () => {
+        this.#starting.add(lane);
+        this.#journal.event(`${door.name}: ${this.#announcement}: ${start}`, true);
+      },
+      ended: (ending) => {
+        this.#starting.delete(lane);
+        this.#report(door.name, ending);
+        if (stop === undefined) return;
+        if (!succeeded(ending)) this.#failed.add(lane);
+        this.#stops.schedule(door.key, address, stop, door.cmdTimeout);
+      },
+      slow: () => this.#journal.event(`${door.name}: command still running: ${start}`),
+    });
+    if (!accepted)
+      this.#journal.error(`${address}: ${door.name}: too many commands are waiting, this one does not run`);
+  }
+
+  /** Runs a stop whose time has come; `ended` when its record may go. The door may be gone from the configuration by now. */
+  stop(stop: PendingStop, ended: () => void): void {
+    const lane = laneOf(stop.door, stop.source);
+    const name = stop.door.replace(/#\d+$/, '');
+    if (this.#starting.has(lane)) {
+      // The start command is slower than the door's time: the stop counts from its end.
+      this.#stops.schedule(stop.door, stop.source, stop.command, stop.longest);
+      return ended();
+    }
+    this.#failed.delete(lane);
+    const expected = LONG_COMMAND;
+    this.#commands.submit(
+      {
+        lane,
+        door: name,
+        line: stop.command,
+        expected,
+        starting: () => {
+          this.#journal.event(`${stop.source}: ${name}: command timeout`);
+          this.#journal.event(`${name}: ${this.#announcement}: ${stop.command}`, true);
+        },
+        ended: (ending) => {
+          this.#report(name, ending);
+          ended();
+        },
+        slow: () => this.#journal.event(`${name}: command still running: ${stop.command}`),
+      },
+      true,
+    );
+  }
+
+  #report(door: string, ending: Ending): void {
+    if ('failed' in ending) this.#journal.error(`${door}: error: command fork failed! (${ending.failed})`);
+    else if ('signal' in ending) this.#journal.error(`${door}: command was killed by ${ending.signal}`);
+    else if (ending.status !== 0) {
+      this.#journal.error(`${door}: command returned non-zero status code (${ending.status})`);
+    }
+  }
+}
+
+function succeeded(ending: Ending): boolean {
+  return 'status' in ending && ending.status === 0;
+}
+
+function laneOf(door: string, source: string): string {
+  return `${door}\0${source}`;
+}

@@ -1,0 +1,118 @@
+/**
+ * The stop commands that are still to come: on disk before the door opens, by timer when their time is up, handed to the next
+ * daemon (or the closer) when this one dies.
+ *
+ * Due times are wall time on disk and monotonic in memory. A stop that is found at start is run when it is due, at once when
+ * overdue, and never later than its longest wait from now: a clock that was set back cannot keep a door open.
+ * Stops run at least once: the record goes when the command has ended.
+ */
+
+import type { PendingStop, StopStore } from '../store/stop-store.ts';
+
+export interface StopPorts {
+  readonly wallNow: () => number;
+  readonly after: (delay: number, call: () => void) => () => void;
+  /** Runs the stop command; calls back when it has ended. */
+  readonly run: (stop: PendingStop, ended: () => void) => void;
+  /** The store failed: a full or read-only disk. The stop stays in memory. */
+  readonly storeFailed: (error: unknown) => void;
+  /** A stop is pending now: somebody has to be there for it even if this process is killed. */
+  readonly scheduled?: () => void;
+}
+
+interface Waiting {
+  stop: PendingStop;
+  cancel: () => void;
+}
+
+export class PendingStops {
+  readonly #store: StopStore;
+  readonly #ports: StopPorts;
+  readonly #waiting = new Map<string, Waiting>();
+  #unstored = 0;
+
+  constructor(store: StopStore, ports: StopPorts) {
+    this.#store = store;
+    this.#ports = ports;
+  }
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /** Takes over what an earlier process left; returns how many. */
+  adopt(): number {
+    const left = this.#attempt(() => this.#store.all()) ?? [];
+    const now = this.#ports.wallNow();
+    for (const stop of left) {
+      const key = keyOf(stop.door, stop.source);
+      // Two records of one grant can only be a renewal that died half way: the later one counts.
+      this.#drop(key);
+      this.#wait(key, stop, Math.min(Math.max(0, stop.due - now), stop.longest));
+    }
+    return left.length;
+  }
+
+  /** Is there a grant of this door for this source? */
+  has(door: string, source: string): boolean {
+    return this.#waiting.has(keyOf(door, source));
+  }
+
+  /** Records a stop `delay` milliseconds from now, replacing the grant's earlier one. */
+  schedule(door: string, source: string, command: string, delay: number): void {
+    const key = keyOf(door, source);
+    const due = this.#ports.wallNow() + delay;
+    const earlier = this.#waiting.get(key);
+    if (earlier) {
+      earlier.cancel();
+      if (earlier.stop.command === command) {
+        this.#attempt(() => this.#store.postpone(earlier.stop.id, due));
+        this.#wait(key, { ...earlier.stop, due }, delay);
+        return;
+      }
+      this.#drop(key);
+    }
+    const stop = { door, source, command, due, longest: delay };
+    const id = this.#attempt(() => this.#store.add(stop)) ?? --this.#unstored;
+    this.#wait(key, { ...stop, id }, delay);
+  }
+
+  /** Stops waiting, but leaves the records: whoever comes next closes the doors. */
+  release(): void {
+    for (const waiting of this.#waiting.values()) waiting.cancel();
+    this.#waiting.clear();
+    this.#attempt(() => this.#store.close());
+  }
+
+  #wait(key: string, stop: PendingStop, delay: number): void {
+    const cancel = this.#ports.after(delay, () => {
+      this.#waiting.delete(key);
+      this.#ports.run(stop, () => {
+        if (stop.id > 0) this.#attempt(() => this.#store.remove(stop.id));
+      });
+    });
+    this.#waiting.set(key, { stop, cancel });
+    this.#ports.scheduled?.();
+  }
+
+  #drop(key: string): void {
+    const waiting = this.#waiting.get(key);
+    if (!waiting) return;
+    waiting.cancel();
+    this.#waiting.delete(key);
+    if (waiting.stop.id > 0) this.#attempt(() => this.#store.remove(waiting.stop.id));
+  }
+
+  #attempt<T>(act: () => T): T | undefined {
+    try {
+      return act();
+    } catch (error) {
+      this.#ports.storeFailed(error);
+      return undefined;
+    }
+  }
+}
+
+function keyOf(door: string, source: string): string {
+  return `${door}\0${source}`;
+}

@@ -1,0 +1,110 @@
+/**
+ * Keeps a watcher alive: starts it with the packet sockets and a channel, hands its reports on, starts a new one when it dies.
+ *
+ * The first restart is immediate; one that keeps dying waits longer each time, up to five seconds. A line that is not exactly
+ * a report, or one that never ends, means that the watcher is captured or broken: it is killed and replaced, and nothing else
+ * happens. The packet sockets belong to the keeper, so filter and ring outlive every watcher.
+ */
+
+import { decodeReport, encodeOrder, LONGEST_REPORT, type Order, type Report } from '../core/messages.ts';
+import type { ConnectedProgram, Ending } from '../platform/process.ts';
+
+export interface WatcherPorts {
+  readonly start: () => ConnectedProgram;
+  readonly report: (report: Report) => void;
+  /** A watcher is up: it needs its configuration. */
+  readonly started: () => void;
+  readonly died: (how: string) => void;
+  readonly monotonicNow: () => number;
+  readonly after: (delay: number, call: () => void) => () => void;
+}
+
+const LIVED_WELL = 10_000;
+const LONGEST_PAUSE = 5_000;
+
+export class WatcherProcess {
+  readonly #ports: WatcherPorts;
+  #program: ConnectedProgram | undefined;
+  #deaths = 0;
+  #stopped = false;
+  #cancel: (() => void) | undefined;
+
+  constructor(ports: WatcherPorts) {
+    this.#ports = ports;
+  }
+
+  get pid(): number | undefined {
+    return this.#program?.pid;
+  }
+
+  start(): void {
+    const program = this.#ports.start();
+    const born = this.#ports.monotonicNow();
+    this.#program = program;
+    let rest = '';
+    program.channel.setEncoding('utf8');
+    program.channel.on('error', () => {}); // Its end is reported by the exit.
+    program.channel.on('data', (text: string) => {
+      if (this.#program !== program) return;
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const report = decodeReport(line);
+        if (!report) return this.#distrust(program);
+        this.#ports.report(report);
+        if (this.#program !== program) return;
+      }
+      if (rest.length > LONGEST_REPORT) this.#distrust(program);
+    });
+    void program.ended.then((ending) => {
+      if (this.#program !== program) return;
+      this.#buried(describe(ending), this.#ports.monotonicNow() - born);
+    });
+    this.#ports.started();
+  }
+
+  send(order: Order): void {
+    this.#program?.channel.write(encodeOrder(order));
+  }
+
+  /** Replaces the watcher, for instance because its sockets changed. */
+  restart(): void {
+    this.#cancel?.();
+    this.#kill();
+    if (!this.#stopped) this.start();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+    this.#kill();
+  }
+
+  #distrust(program: ConnectedProgram): void {
+    program.kill('SIGKILL');
+    this.#buried('sent a message that is none and was killed', 0);
+  }
+
+  #kill(): void {
+    const program = this.#program;
+    this.#program = undefined;
+    program?.kill('SIGKILL');
+    program?.channel.destroy();
+  }
+
+  #buried(how: string, lived: number): void {
+    this.#program?.channel.destroy();
+    this.#program = undefined;
+    if (this.#stopped) return;
+    this.#deaths = lived > LIVED_WELL ? 0 : this.#deaths + 1;
+    this.#ports.died(how);
+    const pause = this.#deaths <= 1 ? 0 : Math.min(LONGEST_PAUSE, 50 * 2 ** (this.#deaths - 2));
+    if (pause === 0) this.start();
+    else this.#cancel = this.#ports.after(pause, () => this.start());
+  }
+}
+
+function describe(ending: Ending): string {
+  if ('failed' in ending) return `could not be started: ${ending.failed}`;
+  return 'signal' in ending ? `was killed by ${ending.signal}` : `exited with status ${ending.status}`;
+}

@@ -1,0 +1,25 @@
+/** Which user id the watcher runs under, from passwd(5): `postern` if the machine has it, else `nobody`. */
+
+import { readFileSync } from 'node:fs';
+
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+const NOBODY: Account = { uid: 65534, gid: 65534 };
+
+export function unprivilegedAccount(): Account {
+  let passwd = '';
+  try {
+    passwd = readFileSync('/etc/passwd', 'utf8');
+  } catch {
+    // A container without users.
+  }
+  for (const name of ['postern', 'nobody']) {
+    const match = new RegExp(`^${name}:[^:]*:(\\d+):(\\d+):`, 'm').exec(passwd);
+    const account = match && { uid: Number(match[1]), gid: Number(match[2]) };
+    if (account && account.uid !== 0) return account;
+  }
+  return NOBODY;
+}

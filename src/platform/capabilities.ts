@@ -1,0 +1,67 @@
+/**
+ * Giving up the capabilities of the calling thread (capabilities(7)): what it holds, what it could inherit, what a program it
+ * starts could be given. Capabilities belong to threads: call this before a program replaces itself, and its threads have none.
+ */
+
+import { addressOf, prctl, SystemError, syscall } from './libc.ts';
+import { syscallNumber } from './syscalls.ts';
+
+const VERSION_3 = 0x20080522;
+const PR_CAPBSET_DROP = 24;
+const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+
+export const CAP_DAC_READ_SEARCH = 2;
+export const CAP_SETGID = 6;
+export const CAP_SETUID = 7;
+
+/** Drops every capability but `keep`, from the bounding set too where the thread may. Throws when the kernel refuses. */
+export function dropCapabilities(keep: readonly number[] = []): void {
+  // The bounding set only matters to what is executed later, which no_new_privs covers as well; without CAP_SETPCAP it stays.
+  attempt(() => {
+    for (let capability = 0; capability < 64; capability++) {
+      if (!keep.includes(capability)) prctl(PR_CAPBSET_DROP, capability);
+    }
+  });
+  attempt(() => prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL));
+  const header = capabilityHeader();
+  const mask = keep.reduce((bits, capability) => bits | (1 << capability), 0);
+  const sets = readSets();
+  const permitted = (sets[PERMITTED] ?? 0) & mask;
+  // Two structures of effective, permitted, inheritable: capabilities 0 to 31, then 32 to 63.
+  const left = Uint32Array.of(permitted, permitted, 0, 0, 0, 0);
+  syscall('capset', syscallNumber('capset'), addressOf(header), addressOf(new Uint8Array(left.buffer)));
+}
+
+/** May the calling thread use this capability (one of 0 to 31)? */
+export function hasCapability(capability: number): boolean {
+  return ((readSets()[PERMITTED] ?? 0) & (1 << capability)) !== 0;
+}
+
+/** Whether the calling thread holds, or could take up again, any capability. */
+export function holdsCapabilities(): boolean {
+  return readSets().some((word) => word !== 0);
+}
+
+const PERMITTED = 1;
+
+function readSets(): Uint32Array {
+  const header = capabilityHeader();
+  const sets = new Uint8Array(24);
+  syscall('capget', syscallNumber('capget'), addressOf(header), addressOf(sets));
+  return new Uint32Array(sets.buffer);
+}
+
+/** struct __user_cap_header_struct for the calling thread. */
+function capabilityHeader(): Uint8Array {
+  return new Uint8Array(Uint32Array.of(VERSION_3, 0).buffer);
+}
+
+/** EINVAL ends the list of capabilities this kernel knows; EPERM means the thread may not, and needs not. */
+function attempt(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    if (!(error instanceof SystemError) || (error.code !== 'EINVAL' && error.code !== 'EPERM')) throw error;
+  }
+}

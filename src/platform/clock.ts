@@ -1,0 +1,11 @@
+/** The two clocks: monotonic for windows and grants, wall for what is written down. */
+
+/** Milliseconds since some fixed moment; never steps. */
+export function monotonicNow(): number {
+  return performance.now();
+}
+
+/** Milliseconds since 1970, as the machine believes. */
+export function wallNow(): number {
+  return Date.now();
+}

@@ -1,0 +1,179 @@
+/**
+ * The only file that calls the C library (koffi). Everything here is a thin, typed wrapper: same names, same arguments, and a
+ * `SystemError` instead of -1 and errno. What the calls mean together is written where they are used.
+ *
+ * Buffers whose address the kernel keeps (an mmap, an iovec) must stay referenced by the caller: koffi does not hold them.
+ */
+
+import koffi from 'koffi';
+
+const lib = koffi.load(null);
+
+/** A system call that failed: which one, and the errno name (`EPERM`), for messages and for callers that branch on it. */
+export class SystemError extends Error {
+  readonly call: string;
+  readonly code: string;
+  readonly errno: number;
+
+  constructor(call: string, errno: number) {
+    const code = nameOfErrno(errno);
+    super(`${call}: ${describeErrno(errno)}`);
+    this.name = 'SystemError';
+    this.call = call;
+    this.code = code;
+    this.errno = errno;
+  }
+}
+
+const errnoNames = new Map(Object.entries(koffi.os.errno).map(([name, value]) => [value, name]));
+
+function nameOfErrno(errno: number): string {
+  return errnoNames.get(errno) ?? `errno ${errno}`;
+}
+
+const strerror = lib.func('const char *strerror(int errnum)') as (errnum: number) => string;
+
+/** The C library's text for an errno, e.g. `No such device`. */
+export function describeErrno(errno: number): string {
+  return strerror(errno);
+}
+
+function check(call: string, result: number): number {
+  if (result < 0) throw new SystemError(call, koffi.errno());
+  return result;
+}
+
+/** Looks a function up when it is first called: a C library that lacks some (macOS has no prctl) still serves the others. */
+function bound(definition: string): ReturnType<typeof lib.func> {
+  let found: ReturnType<typeof lib.func> | undefined;
+  return ((...args: unknown[]) => {
+    found ??= lib.func(definition);
+    return found(...args);
+  }) as ReturnType<typeof lib.func>;
+}
+
+const c = {
+  socket: bound('int socket(int domain, int type, int protocol)'),
+  bind: bound('int bind(int fd, const void *addr, uint32_t length)'),
+  connect: bound('int connect(int fd, const void *addr, uint32_t length)'),
+  setsockopt: bound('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
+  getsockopt: bound('int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)'),
+  sendto: bound(
+    'long sendto(int fd, const void *data, size_t length, int flags, const void *addr, uint32_t addrLength)',
+  ),
+  recv: bound('long recv(int fd, _Out_ void *data, size_t length, int flags)'),
+  mmap: bound('void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)'),
+  ifNameToIndex: bound('unsigned int if_nametoindex(const char *name)'),
+  flock: bound('int flock(int fd, int operation)'),
+  close: bound('int close(int fd)'),
+  fcntl: bound('int fcntl(int fd, int command, ...)'),
+  prctl: bound('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
+  dup2: bound('int dup2(int from, int to)'),
+  syscall: bound('long syscall(long number, intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e)'),
+};
+
+export function socket(domain: number, type: number, protocol: number): number {
+  return check('socket', c.socket(domain, type, protocol));
+}
+
+export function bind(fd: number, address: Uint8Array): void {
+  check('bind', c.bind(fd, address, address.length));
+}
+
+export function connect(fd: number, address: Uint8Array): void {
+  check('connect', c.connect(fd, address, address.length));
+}
+
+export function setsockopt(fd: number, level: number, name: number, value: Uint8Array): void {
+  check('setsockopt', c.setsockopt(fd, level, name, value, value.length));
+}
+
+/** Fills `value` and returns how many bytes the kernel wrote. */
+export function getsockopt(fd: number, level: number, name: number, value: Uint8Array): number {
+  const length = [value.length];
+  check('getsockopt', c.getsockopt(fd, level, name, value, length));
+  return length[0] ?? 0;
+}
+
+/** Sends one datagram, to `address` or to where the socket is connected; returns the bytes sent. */
+export function sendto(fd: number, data: Uint8Array, flags: number, address?: Uint8Array): number {
+  return check('sendto', Number(c.sendto(fd, data, data.length, flags, address ?? null, address?.length ?? 0)));
+}
+
+/** Receives into `data`; returns the bytes received. */
+export function recv(fd: number, data: Uint8Array, flags: number): number {
+  return check('recv', Number(c.recv(fd, data, data.length, flags)));
+}
+
+/** Maps `length` bytes of `fd` shared, readable and writable. Never touch the result after the process unmapped it. */
+export function mmapShared(fd: number, length: number): ArrayBuffer {
+  const PROT_READ_WRITE = 3;
+  const MAP_SHARED = 1;
+  const pointer: unknown = c.mmap(null, length, PROT_READ_WRITE, MAP_SHARED, fd, 0);
+  if (koffi.address(pointer) === 0xffff_ffff_ffff_ffffn) throw new SystemError('mmap', koffi.errno());
+  return koffi.view(pointer, length);
+}
+
+/** The kernel's number for an interface in this network namespace; 0 when there is none of that name. */
+export function interfaceIndex(name: string): number {
+  return c.ifNameToIndex(name);
+}
+
+/** Takes the exclusive advisory lock on an open file without waiting; false when somebody else holds it. */
+export function tryLock(fd: number): boolean {
+  const LOCK_EX_NB = 2 | 4;
+  if (c.flock(fd, LOCK_EX_NB) === 0) return true;
+  const error = new SystemError('flock', koffi.errno());
+  if (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK') return false;
+  throw error;
+}
+
+export function close(fd: number): void {
+  check('close', c.close(fd));
+}
+
+export function prctl(option: number, a = 0, b = 0, c2 = 0, d = 0): number {
+  return check(`prctl ${option}`, c.prctl(option, a, b, c2, d));
+}
+
+/** Makes descriptor `to` another name of `from`, closing what it was. */
+export function dup2(from: number, to: number): void {
+  check('dup2', c.dup2(from, to));
+}
+
+/** Lets a descriptor stay open when this process executes another program. Node marks all but 0-2 to be closed when it starts. */
+export function keepOnExec(fd: number): void {
+  const F_SETFD = 2;
+  check('fcntl', c.fcntl(fd, F_SETFD, 'int', 0));
+}
+
+/** A system call the C library has no wrapper for. Pointer arguments come from `addressOf`. */
+export function syscall(name: string, number: number, ...args: readonly (number | bigint)[]): number {
+  const [a = 0, b = 0, d = 0, e = 0, f = 0] = args;
+  return check(name, Number(c.syscall(number, a, b, d, e, f)));
+}
+
+/** Where a buffer's bytes are, for system calls that take a structure holding pointers. Keep the buffer referenced until after the call. */
+export function addressOf(bytes: Uint8Array): bigint {
+  return koffi.address(bytes);
+}
+
+/** What `watchReadable` returns: keep a reference, or the watch is collected and goes silent. */
+export interface ReadableWatch {
+  close(): void;
+}
+
+/**
+ * Calls `readable` whenever the descriptor has something to read (level-triggered, on the event loop). After an error condition
+ * on the descriptor the event loop stops watching it and calls `failed` once, if given: clear the error and watch anew.
+ */
+export function watchReadable(fd: number, readable: () => void, failed?: () => void): ReadableWatch {
+  // The typings name one argument; the real ones are libuv's: a status, negative after an error, and the events.
+  const handle = koffi.node.poll(fd, { readable: true }, ((status: number) => {
+    if (status < 0) failed?.();
+    else readable();
+    // Poll callbacks run outside Node's callback scope: without this, promises started in one wait for the next event.
+    setImmediate(() => {});
+  }) as unknown as () => void);
+  return { close: () => handle.close() };
+}

@@ -1,0 +1,94 @@
+/**
+ * The only place that starts a program: argv arrays, never a shell string, except `runShell` for the commands that a
+ * root-owned knockd.conf names. Everything started here gets its own session and no descriptor but the ones named.
+ */
+
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import type { Duplex, Readable } from 'node:stream';
+
+/** How a program ended: an exit status, or the signal that ended it, or why it could not be started. */
+export type Ending = { readonly status: number } | { readonly signal: string } | { readonly failed: string };
+
+export interface RunningProgram {
+  readonly pid: number | undefined;
+  readonly ended: Promise<Ending>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** Runs one command line with `/bin/sh -c`, as knockd does: same environment, directory, descriptors 0-2; its own session. */
+export function runShell(command: string): RunningProgram {
+  return running(spawn('/bin/sh', ['-c', command], { detached: true, stdio: ['inherit', 'inherit', 'inherit'] }));
+}
+
+/** Runs a program and keeps at most `limit` bytes of its standard output; it is killed after `timeout` milliseconds. */
+export function readProgram(
+  argv: readonly [string, ...string[]],
+  options: { readonly timeout: number; readonly limit: number; readonly uid?: number; readonly gid?: number },
+): Promise<{ readonly ending: Ending; readonly output: string }> {
+  const { timeout, limit, ...ids } = options;
+  const child = spawn(argv[0], argv.slice(1), {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    timeout,
+    killSignal: 'SIGKILL',
+    cwd: '/',
+    env: PATH_ONLY,
+    ...ids,
+  });
+  const chunks: Buffer[] = [];
+  let kept = 0;
+  child.stdout?.on('data', (chunk: Buffer) => {
+    if (kept < limit) chunks.push(chunk.subarray(0, limit - kept));
+    kept += chunk.length;
+  });
+  return running(child).ended.then((ending) => ({ ending, output: Buffer.concat(chunks).toString('utf8') }));
+}
+
+/** A child with a private channel to it: descriptor 3, a stream socket. */
+export interface ConnectedProgram extends RunningProgram {
+  readonly channel: Duplex;
+}
+
+/** Starts a program of ours with an empty environment, `descriptors` from number 4 on and the channel as descriptor 3. */
+export function startConnected(
+  argv: readonly [string, ...string[]],
+  options: { readonly descriptors: readonly (number | Readable)[]; readonly argv0: string },
+): ConnectedProgram {
+  const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', 'inherit', 'pipe', ...options.descriptors];
+  const child = spawn(argv[0], argv.slice(1), { stdio, cwd: '/', env: {}, argv0: options.argv0 });
+  return { ...running(child), channel: child.stdio[3] as Duplex };
+}
+
+/** Starts a program that outlives this one, holding the other end of its standard input: it reads end-of-file when this process dies. */
+export function startOutliving(
+  argv: readonly [string, ...string[]],
+): RunningProgram & { readonly input: NodeJS.WritableStream | null } {
+  const child = spawn(argv[0], argv.slice(1), { detached: true, stdio: ['pipe', 'inherit', 'inherit'] });
+  child.unref();
+  return { ...running(child), input: child.stdin };
+}
+
+/** Starts this program again as a daemon's child: own session, the terminal's descriptors, and descriptor 3 to report on. */
+export function startDaemon(argv: readonly [string, ...string[]], env: NodeJS.ProcessEnv): ConnectedProgram {
+  const child = spawn(argv[0], argv.slice(1), {
+    detached: true,
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    env,
+  });
+  return { ...running(child), channel: child.stdio[3] as Duplex };
+}
+
+/** Starts a capture program that writes to a pipe, whose reading end is meant for another child: hand it on, then destroy it here. */
+export function startCapture(argv: readonly [string, ...string[]]): RunningProgram & { readonly output: Readable } {
+  const child = spawn(argv[0], argv.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
+  return { ...running(child), output: child.stdout.pause() };
+}
+
+const PATH_ONLY = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
+
+function running(child: ChildProcess): RunningProgram {
+  const ended = new Promise<Ending>((resolve) => {
+    child.once('error', (error) => resolve({ failed: error.message }));
+    child.once('exit', (status, signal) => resolve(signal === null ? { status: status ?? 0 } : { signal }));
+  });
+  return { pid: child.pid, ended, kill: (signal) => void child.kill(signal) };
+}

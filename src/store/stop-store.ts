@@ -1,0 +1,26 @@
+/** Where pending stop commands are kept so that they outlive the daemon. One port; `sqlite-stops.ts` on disk, `memory-stops.ts` without. */
+
+/** A command that has to run at `due`, whoever is alive then. */
+export interface PendingStop {
+  readonly id: number;
+  /** The door's key in the configuration it was opened under. */
+  readonly door: string;
+  readonly source: string;
+  /** The whole shell line, `%IP%` replaced: a later configuration does not change how an open door is closed. */
+  readonly command: string;
+  /** Wall time in milliseconds since 1970. */
+  readonly due: number;
+  /** The longest this stop may still wait, in milliseconds: what bounds the harm of a clock that was set back. */
+  readonly longest: number;
+}
+
+/** Every method is synchronous and durable against the death of the process when it returns. Failures throw. */
+export interface StopStore {
+  add(stop: Omit<PendingStop, 'id'>): number;
+  /** Moves a stop; false when it is not there any more. */
+  postpone(id: number, due: number): boolean;
+  remove(id: number): void;
+  /** All stops, the earliest due first. */
+  all(): readonly PendingStop[];
+  close(): void;
+}
