@@ -1,0 +1,37 @@
+/**
+ * Bundles every program of the package into dist/, as ES modules for Node 24 (`npm run build`, and before `npm pack`).
+ *
+ * dist/ is flat: `cli/knock` becomes dist/knock.js (bin/launch.cjs runs it), `watcher/main` dist/watcher-main.js (src/platform/entry.ts
+ * finds it), and what they have in common lies beside them.
+ */
+
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+/** What is started by itself: the programs that bin/launch.cjs runs, and the scripts that the keeper runs. */
+const ENTRIES = ['cli/postern', 'cli/posternd', 'cli/knockd', 'cli/knock', 'watcher/confine', 'watcher/main'] as const;
+
+const root = join(import.meta.dirname, '..');
+const source = (entry: string): string => join(root, 'src', `${entry}.ts`);
+const present = ENTRIES.filter((entry) => existsSync(source(entry)));
+const missing = ENTRIES.filter((entry) => !present.includes(entry));
+
+rmSync(join(root, 'dist'), { recursive: true, force: true });
+await build({
+  entryPoints: present.map((entry) => ({ in: source(entry), out: entry.replace(/^cli\//, '').replace('/', '-') })),
+  outdir: join(root, 'dist'),
+  bundle: true,
+  splitting: true,
+  chunkNames: 'shared-[hash]',
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  external: ['koffi'],
+  logLevel: 'warning',
+});
+
+if (missing.length > 0) {
+  console.error(`build: Missing ${missing.map((entry) => `src/${entry}.ts`).join(', ')}`);
+  process.exitCode = 1;
+}

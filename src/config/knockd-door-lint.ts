@@ -1,0 +1,158 @@
+/**
+ * What is doubtful about a door as a whole, or about doors together: sequences that a scan opens or that shadow each
+ * other, commands that never run. Each rule looks at every door once, through a table of sequences, so a file of ten thousand
+ * doors is no slower per door than one of ten.
+ */
+
+import { printSteps, type Step } from '../core/door.ts';
+import { fromBytes } from './knockd-lines.ts';
+import { countingGaps, type DoorDraft } from './knockd-lower.ts';
+import { type Finding, finding, quote } from './problem.ts';
+
+const LONGEST_COMMAND = 4095;
+const LONGEST_IPV4 = 15;
+const LONGEST_IPV6 = 39;
+
+export type Report = (line: number, about: Finding) => void;
+
+/** Reports on all doors that have a sequence. */
+export function lintDoors(doors: readonly DoorDraft[], report: Report): void {
+  const sequences = new SequenceTable();
+  const names = new Map<string, number>();
+  for (const door of doors) if (door.steps.length > 0) sequences.add(door);
+  for (const door of doors) {
+    const first = names.get(door.name);
+    if (first === undefined) names.set(door.name, door.line);
+    else {
+      const message = `The door ${quote(door.name)} is there twice: this is another door beside the one of line ${first}`;
+      report(door.line, finding('warning', message, 'Give it another name, or merge the two sections'));
+    }
+    lintCommands(door, report);
+    const line = sequenceLine(door);
+    for (const about of lintSteps(door)) report(line, about);
+    if (door.steps.length > 0) lintNeighbours(door, sequences, report);
+  }
+}
+
+function sequenceLine(door: DoorDraft): number {
+  const { settings } = door;
+  const key = door.oneTime?.current ? 'One_Time_Sequences' : 'Sequence';
+  return settings.get(key)?.line ?? door.line;
+}
+
+function* lintSteps(door: DoorDraft): Generator<Finding> {
+  yield* lintScan(door.steps);
+  const flags = door.tcpFlags.set | door.tcpFlags.clear;
+  if (door.steps.length > 0 && flags !== 0 && door.steps.every((step) => step.protocol === 'udp')) {
+    yield finding(
+      'warning',
+      'TCPFlags has no effect on a sequence of UDP packets',
+      'Remove TCPFlags, or mix TCP ports in',
+    );
+  }
+}
+
+/** Sequences that say little: one port, UDP alone, or ports side by side that a scan meets in order. */
+export function* lintScan(steps: readonly Step[]): Generator<Finding> {
+  if (steps.length === 1) {
+    const message = 'A sequence of a single port is opened by every port scan';
+    yield finding('warning', message, 'Use three or more ports in no order');
+  } else if (steps.length > 1 && steps.every((step) => step.protocol === 'udp')) {
+    const message =
+      'The sequence is UDP alone: its source can be forged, and only its own ports tell a scan from a knock';
+    yield finding('warning', message, 'Make at least one step TCP');
+  }
+  if (countingGaps(steps) === 0) {
+    const message = 'A port scan opens this sequence: its ports follow each other without a gap';
+    yield finding('warning', message, 'Change the order, or use ports that are not neighbours');
+  }
+}
+
+function lintCommands(door: DoorDraft, report: Report): void {
+  const { settings } = door;
+  const [start, start6] = [settings.get('Start_Command'), settings.get('Start_Command_6')];
+  const [stop, stop6] = [settings.get('Stop_Command'), settings.get('Stop_Command_6')];
+  const starts6 = (start6 ?? start)?.value;
+  const unused = 'A stop command runs only after a start command: write "Start_Command = true" to have it alone';
+  if (stop?.value && !start?.value && !(starts6 && !stop6)) {
+    report(stop.line, finding('warning', 'Stop_Command never runs: the door has no start command', unused));
+  }
+  if (stop6?.value && !starts6) {
+    const message = 'Stop_Command_6 never runs: the door has no start command for IPv6';
+    report(stop6.line, finding('warning', message, unused));
+  }
+  for (const [key, setting] of settings) {
+    if (!/^(Start|Stop)_Command/.test(key)) continue;
+    const other = settings.has(key === 'Start_Command' ? 'Start_Command_6' : 'Stop_Command_6');
+    const address = key.endsWith('_6') || !other ? LONGEST_IPV6 : LONGEST_IPV4;
+    const tokens = setting.value.split('%IP%').length - 1;
+    const length = setting.value.length + tokens * (address - '%IP%'.length);
+    if (length <= LONGEST_COMMAND) continue;
+    const message = `${key} may grow to ${length} bytes with the address in it: knockd runs neither command beyond ${LONGEST_COMMAND}`;
+    report(setting.line, finding('warning', message, 'Put the command into a script and call that'));
+  }
+}
+
+/** Doors by their sequence, to find those that the same packets open. */
+class SequenceTable {
+  readonly #doors = new Map<string, DoorDraft[]>();
+
+  add(door: DoorDraft): void {
+    const key = printSteps(door.steps);
+    const same = this.#doors.get(key);
+    if (!same) this.#doors.set(key, [door]);
+    // A few are enough to tell of one; the bound keeps a file of equal doors linear.
+    else if (same.length < 8) same.push(door);
+  }
+
+  /** An earlier or other door with exactly these steps that hears the same destination. */
+  find(steps: readonly Step[], door: DoorDraft): DoorDraft | undefined {
+    return this.#doors.get(printSteps(steps))?.find((other) => other !== door && hearSame(other, door));
+  }
+}
+
+function hearSame(x: DoorDraft, y: DoorDraft): boolean {
+  const [one, two] = [x.settings.get('Target')?.value, y.settings.get('Target')?.value];
+  const clash = (x.tcpFlags.set & y.tcpFlags.clear) | (x.tcpFlags.clear & y.tcpFlags.set);
+  return clash === 0 && (one === undefined || two === undefined || one === two);
+}
+
+function lintNeighbours(door: DoorDraft, sequences: SequenceTable, report: Report): void {
+  const line = sequenceLine(door);
+  const same = sequences.find(door.steps, door);
+  if (same && same.line < door.line) {
+    const message = `This door has the same sequence as ${place(same)}: one knock opens both`;
+    report(line, finding('warning', message, 'Change one of the two sequences'));
+  }
+  for (let length = 1; length < door.steps.length; length++) {
+    const shorter = sequences.find(door.steps.slice(0, length), door);
+    if (!shorter) continue;
+    const message = `The sequence begins with the whole sequence of ${place(shorter)}: every knock opens that door too`;
+    report(line, finding('warning', message, 'Change the first ports of one of the two'));
+  }
+}
+
+function place(door: DoorDraft): string {
+  return `door ${quote(door.name)} of line ${door.line}`;
+}
+
+/** Is it a door to knockd, and `[options]` to its author? */
+export function looksLikeOptions(name: string): boolean {
+  return name !== 'options' && /^\s*options?\s*$/i.test(name);
+}
+
+/** Names that look like `[options]` and are doors to knockd, and names that are cut. */
+export function lintSectionName(bytes: string, cut: string): Finding[] {
+  const found: Finding[] = [];
+  const name = fromBytes(bytes);
+  if (looksLikeOptions(name)) {
+    found.push(
+      finding('warning', `[${name}] is a door, not the options`, 'Write "[options]" in lower case, without spaces'),
+    );
+  }
+  if (cut.length < bytes.length) {
+    const message = `The name of the door is cut at ${cut.length} bytes`;
+    found.push(finding('warning', message, `Use a name of at most ${cut.length} bytes`));
+  }
+  return found;
+}
