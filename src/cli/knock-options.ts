@@ -132,6 +132,8 @@ export function readCommand(argv: readonly string[], program: string, ordering: 
         break;
     }
   }
+  const [host, ...ports] = operands;
+  if (host === undefined || ports.length === 0) return { do: 'usage', mistake: '' };
   if (delay < 0) errors.unshift('error: delay cannot be negative');
   if (source !== undefined) {
     if (isIP(source) === 0) errors.push(`Cannot knock from "${source}": not an IP address`);
@@ -140,8 +142,6 @@ export function readCommand(argv: readonly string[], program: string, ordering: 
     if (interfaceName !== undefined) errors.push('Cannot use both --source and --interface');
   }
   if (errors.length > 0) return { do: 'refuse', errors };
-  const [host, ...ports] = operands;
-  if (host === undefined || ports.length === 0) return { do: 'usage', mistake: '' };
   const settings = { verbose, allUdp, json, delay, repeat, family, interface: interfaceName, source };
   return { do: 'knock', settings, host, ports, warnings };
 }

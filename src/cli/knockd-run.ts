@@ -31,6 +31,7 @@ import { addressesOf } from '../platform/interfaces.ts';
 import { interfaceIndex } from '../platform/libc.ts';
 import { type LinkKind, linkKindOf } from '../platform/link-type.ts';
 import { listeningPorts } from '../platform/listeners.ts';
+import { notify } from '../platform/notify.ts';
 import {
   type ConnectedProgram,
   type Ending,
@@ -44,8 +45,8 @@ import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import { openMemoryStops } from '../store/memory-stops.ts';
 import { detach } from './daemon.ts';
-import type { LoadedConfig } from './knockd.ts';
 import type { KnockdOptions } from './knockd-options.ts';
+import type { LoadedConfig } from './load-knockd-conf.ts';
 
 export interface KnockdStart {
   readonly options: KnockdOptions;
@@ -53,6 +54,8 @@ export interface KnockdStart {
   /** This is the daemon's process: leave the terminal when everything is up. */
   readonly detached: boolean;
   readonly reload: () => LoadedConfig;
+  /** Called once, when the first knock may come. */
+  readonly ready?: () => void;
 }
 
 const SIGNALS = { SIGTERM: 15, SIGINT: 2 } as const;
@@ -192,6 +195,8 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     journal.log(`starting up, listening on ${interfaceText}`);
     const adopted = stops.adopt();
     if (adopted > 0) journal.event(`${adopted} stop commands are pending from before`);
+    start.ready?.();
+    notify('READY=1');
     if (detached) detach();
   };
 

@@ -147,7 +147,11 @@ export function lintSectionName(bytes: string, cut: string): Finding[] {
   const name = fromBytes(bytes);
   if (looksLikeOptions(name)) {
     found.push(
-      finding('warning', `[${name}] is a door, not the options`, 'Write "[options]" in lower case, without spaces'),
+      finding(
+        'warning',
+        `${quote(`[${name}]`)} is a door, not the options`,
+        'Write "[options]" in lower case, without spaces',
+      ),
     );
   }
   if (cut.length < bytes.length) {

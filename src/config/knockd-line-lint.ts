@@ -23,9 +23,9 @@ export function lintBadSection(line: KnockdLine): { readonly name: string; reado
   }
   if (close === -1) {
     const message = `Cannot read the section ${quote(fromBytes(text))}: it does not end with "]"`;
-    return { name, about: finding('error', message, `Write "[${fromBytes(name)}]"`) };
+    return { name, about: finding('error', message, `Write ${quote(`[${fromBytes(name)}]`)}`) };
   }
-  const message = `Cannot read the section "[${fromBytes(name)}]": text follows the "]"`;
+  const message = `Cannot read the section ${quote(`[${fromBytes(name)}]`)}: text follows the "]"`;
   return { name, about: finding('error', message, 'Put the text on a line of its own, a comment with "#" first') };
 }
 

@@ -34,13 +34,16 @@ export function toBytes(text: string | Uint8Array): string {
 
 /** The text of a byte string; a byte that is not UTF-8 becomes U+FFFD. */
 export function fromBytes(bytes: string): string {
-  return Buffer.from(bytes, 'latin1').toString('utf8');
+  return ASCII.test(bytes) ? bytes : Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
 /** Can the byte string leave as text without losing a byte? */
 export function isText(bytes: string): boolean {
-  return isUtf8(Buffer.from(bytes, 'latin1'));
+  return ASCII.test(bytes) || isUtf8(Buffer.from(bytes, 'latin1'));
 }
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII has them
+const ASCII = /^[\x00-\x7f]*$/;
 
 /** Trims what C's `isspace` calls white space, which is less than JavaScript's `trim`. */
 export function trimSpace(bytes: string): string {

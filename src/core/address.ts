@@ -32,15 +32,13 @@ export function sameAddress(x: Address, y: Address): boolean {
 }
 
 /**
- * Can a single host have this address? Not the unspecified address (which firewalls take for "everybody"), not multicast, not
- * the limited broadcast: none of them may ever be let in (RFC 1122 § 3.2.1.3, RFC 4291 § 2.5.2 and 2.7).
+ * Can a single host have this address? Not the unspecified address (which a careless command takes for "everybody"), not
+ * multicast, not the limited broadcast: none of them may ever be let in (RFC 1122 § 3.2.1.3, RFC 4291 §§ 2.5.2 and 2.7). The
+ * rest of 0/8 and of 240/4 counts as hosts, because Linux routes it.
  */
 export function isHost(address: Address): boolean {
   const { a, b, c, d } = address;
-  if (family(address) === 4) {
-    const first = d >>> 24;
-    return first !== 0 && first < 224;
-  }
+  if (family(address) === 4) return d !== 0 && d !== -1 && d >>> 28 !== 14;
   return a >>> 24 !== 0xff && (a | b | c | d) !== 0;
 }
 

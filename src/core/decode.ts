@@ -10,7 +10,7 @@
  */
 
 import type { Address } from './address.ts';
-import { ipv4 } from './address.ts';
+import { ipv4, isHost } from './address.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import type { Drop, DropReason, Packet } from './packet.ts';
 
@@ -66,16 +66,16 @@ export function decodeIpv4At(cursor: ByteCursor, wireLength: number): Packet | D
   cursor.skip(1);
   const protocol = cursor.u8();
   cursor.skip(2);
-  const source = cursor.i32();
-  const destination = cursor.i32();
+  const source = ipv4(cursor.i32());
+  const destination = ipv4(cursor.i32());
   if (cursor.failed) return TRUNCATED;
 
   const header = (versionAndLength & 15) * 4;
   if (versionAndLength >>> 4 !== 4 || header < 20 || total < header || total > wireLength) return IP_HEADER;
   if ((fragment & MORE_FRAGMENTS_OR_OFFSET) !== 0) return FRAGMENTED;
-  if (!isIpv4Host(source)) return SOURCE;
+  if (!isHost(source)) return SOURCE;
   cursor.skip(header - 20);
-  return decodeTransport(cursor, protocol, total - header, ipv4(source), ipv4(destination), total);
+  return decodeTransport(cursor, protocol, total - header, source, destination, total);
 }
 
 /** An IPv6 packet (RFC 8200 § 3); another version is dropped. Jumbograms (RFC 2675) are no knocks and end as contradictions. */
@@ -92,7 +92,7 @@ export function decodeIpv6At(cursor: ByteCursor, wireLength: number): Packet | D
   const total = payload + 40;
   if (version !== 6 || total > wireLength) return IP_HEADER;
   if (isMapped(source) || isMapped(destination)) return MAPPED;
-  if (!isIpv6Host(source)) return SOURCE;
+  if (!isHost(source)) return SOURCE;
   return decodeChain(cursor, next, payload, source, destination, total);
 }
 
@@ -201,17 +201,6 @@ function isExtension(header: number): boolean {
 
 function isMapped(address: Address): boolean {
   return address.a === 0 && address.b === 0 && address.c === MAPPED_PREFIX;
-}
-
-// A door opened "for 0.0.0.0" or "for ff02::1" is open for nobody or, in a careless command, for everybody. Neither is ever
-// a source: RFC 1122 § 3.2.1.3 for IPv4, RFC 4291 §§ 2.5.2 and 2.7 for IPv6. The rest of 0/8 and 240/4 Linux does route.
-function isIpv4Host(word: number): boolean {
-  return word !== 0 && word !== -1 && word >>> 28 !== 14;
-}
-
-function isIpv6Host(address: Address): boolean {
-  if (address.a >>> 24 === 0xff) return false;
-  return address.a !== 0 || address.b !== 0 || address.c !== 0 || address.d !== 0;
 }
 
 function drop(reason: DropReason): Drop {

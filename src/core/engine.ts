@@ -6,7 +6,9 @@
  * 2. The expected step advances an attempt; a step it has matched before is a repeat and nothing; the same packet again (port, source
  *    port, sequence number) is a retransmission and nothing, even where the same port is expected. After an opening the packet
  *    that opened stays known for another window.
- * 3. Anything else that opens a connection, or knocks at somebody's UDP step, is a stray. The same port twice in a row is one.
+ * 3. Anything else that opens a connection, or knocks at somebody's UDP step, is a stray. The same port twice in a row is one. A
+ *    step of the sequence itself before its turn is one too many: it never helps an honest knock, and would let knocks of a
+ *    door's reverse, repeated, complete it (7000,8000,9000 and 9000,8000,7000 are knockd's own example).
  * 4. A first step always counts: it begins anew what is at stage 1, else a second candidate beside those further on. Of two at
  *    one stage the younger stays. Too many candidates: the eldest goes, and there is room for all that one run through the
  *    sequence starts. So whatever came before, a complete knock opens; Knuth, Morris and Pratt, with a clock.
@@ -56,7 +58,7 @@ export interface EngineCounters {
   readonly restarted: number;
   readonly opened: number;
   readonly expired: number;
-  /** Ended by strays. */
+  /** Ended by strays, or by a step before its turn. */
   readonly failed: number;
   /** Gave way to a bound. */
   readonly evicted: number;
@@ -347,12 +349,16 @@ export class Engine {
   /** Counts a stray against an attempt; true when that ended it. */
   #charge(door: number, lock: Lock, attempt: number, key: number, source: Address): boolean {
     const attempts = this.#attempts;
-    if (attempts.wasLastStray(attempt, key)) return false;
-    if (attempts.strays(attempt) < lock.strays) {
-      attempts.addStray(attempt, key);
-      return false;
+    const stage = attempts.stage(attempt);
+    const early = lock.comesLater(stage, key);
+    if (!early) {
+      if (attempts.wasLastStray(attempt, key)) return false;
+      if (attempts.strays(attempt) < lock.strays) {
+        attempts.addStray(attempt, key);
+        return false;
+      }
     }
-    if (attempts.isTold(attempt)) this.#tellFailed(door, source, attempts.stage(attempt), 'strays');
+    if (attempts.isTold(attempt)) this.#tellFailed(door, source, stage, early ? 'order' : 'strays');
     this.#counters.failed += 1;
     attempts.remove(attempt);
     return true;

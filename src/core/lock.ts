@@ -51,4 +51,10 @@ export class Lock {
     for (let index = 0; index < stage; index += 1) if (this.keys[index] === key) return true;
     return false;
   }
+
+  /** Is this a step whose turn comes after the one that is due at `stage`? */
+  comesLater(stage: number, key: number): boolean {
+    for (let index = stage + 1; index < this.keys.length; index += 1) if (this.keys[index] === key) return true;
+    return false;
+  }
 }

@@ -166,7 +166,7 @@ function readConfinement(value: unknown): Confinement | undefined {
   return { landlock, seccomp, uid, notes };
 }
 
-const FAIL_REASONS: readonly FailReason[] = ['strays', 'evicted'];
+const FAIL_REASONS: readonly FailReason[] = ['strays', 'order', 'evicted'];
 
 function readEvent(value: unknown): KnockEvent | undefined {
   if (!isRecord(value)) return undefined;

@@ -111,11 +111,20 @@ function canBecome({ uid, gid }: Account): boolean {
   );
 }
 
+/** SIGKILL when the parent dies, which it may have done just before: then the parent is another process already. */
+function dieWith(parent: number): void {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (process.ppid !== parent) process.exit(1);
+}
+
 /** The C library changes all threads, and the kernel takes every capability from each that stops being root. */
 function becomeUser({ uid, gid }: Account): void {
+  const parent = process.ppid;
   process.setgroups?.([]);
   process.setgid?.(gid);
   process.setuid?.(uid);
+  // Another user id clears the parent-death signal (prctl(2)).
+  dieWith(parent);
 }
 
 /** What the loader and the C library read at every start, and the way to say "no configuration". */

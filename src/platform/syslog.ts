@@ -1,6 +1,7 @@
 /** The system log through /dev/log (RFC 3164 as the C library's syslog(3) writes it): datagrams, never waiting, reopened when the logger restarts. */
 
 import { close, connect, sendto, socket } from './libc.ts';
+import { unixAddress } from './unix-address.ts';
 
 const AF_UNIX = 1;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
@@ -21,12 +22,8 @@ export function openSyslog(ident: string, path = '/dev/log'): Syslog {
   let fd: number | undefined;
   const open = (): number => {
     const opened = socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
-    const name = new TextEncoder().encode(path);
-    const address = new Uint8Array(2 + name.length + 1);
-    address[0] = AF_UNIX;
-    address.set(name, 2);
     try {
-      connect(opened, address);
+      connect(opened, unixAddress(path));
       return opened;
     } catch (error) {
       close(opened);

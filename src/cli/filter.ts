@@ -1,0 +1,31 @@
+/** `postern filter`: the capture filter of a configuration as the kernel would run it, in the notation of `tcpdump -d`. */
+
+import type { Command } from 'commander';
+import { printProgram } from '../core/bpf.ts';
+import { buildCaptureFilter } from '../core/capture-filter.ts';
+import { addressesOf } from '../platform/interfaces.ts';
+import { listeningPorts } from '../platform/listeners.ts';
+import { absolute, loadKnockdConf } from './load-knockd-conf.ts';
+
+export function addFilter(program: Command, end: (status: number) => void): void {
+  program
+    .command('filter')
+    .description('print the capture filter that the kernel would run for a configuration')
+    .argument('[file]', 'the configuration', '/etc/knockd.conf')
+    .option('-i, --interface <name>', 'the interface whose addresses count, or "any"', 'any')
+    .action((file: string, options: { interface: string }) => {
+      const loaded = loadKnockdConf(absolute(file), { shownAs: file, strict: false });
+      if (!loaded.config) {
+        for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
+        return end(1);
+      }
+      const filter = buildCaptureFilter({
+        doors: loaded.config.doors.map((door) => door.knock),
+        addresses: addressesOf(options.interface, true),
+        publicPorts: { tcp: listeningPorts() },
+        ipv6: true,
+      });
+      process.stdout.write(`${printProgram(filter)}\n`);
+      end(0);
+    });
+}
