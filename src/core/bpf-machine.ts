@@ -21,7 +21,7 @@ export interface Ancillary {
  * `packet` begins where the socket's filter begins: at the network header for AF_PACKET with SOCK_DGRAM.
  */
 export function runFilter(program: BpfProgram, packet: Uint8Array, ancillary: Ancillary): number {
-  const view = new DataView(packet.buffer, 0, packet.byteLength);
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
   const memory = new Uint32Array(16);
   let a = 0;
   let x = 0;
@@ -43,7 +43,7 @@ export function runFilter(program: BpfProgram, packet: Uint8Array, ancillary: An
       case OPCODES.ldInd:
       case OPCODES.ldhInd:
       case OPCODES.ldbInd: {
-        const value = load(view, x + k, widthOf(code));
+        const value = load(view, (x + k) | 0, widthOf(code));
         if (value === undefined) return 0;
         a = value;
         break;
@@ -51,7 +51,7 @@ export function runFilter(program: BpfProgram, packet: Uint8Array, ancillary: An
       case OPCODES.ldxMsh: {
         const value = load(view, k | 0, 1);
         if (value === undefined) return 0;
-        x = (value & 0xf) << 1;
+        x = (value & 0xf) << 2;
         break;
       }
       case OPCODES.ldImm:
@@ -122,7 +122,7 @@ export function runFilter(program: BpfProgram, packet: Uint8Array, ancillary: An
         const fromX = (code & 0x08) !== 0;
         const value = calculate(fromX ? code & ~0x08 : code, a, fromX ? x : k);
         if (value === undefined) return 0;
-        a = value;
+        a = value >>> 0;
       }
     }
   }
@@ -136,7 +136,7 @@ function calculate(code: number, a: number, operand: number): number | undefined
     case OPCODES.subK:
       return a - operand;
     case OPCODES.mulK:
-      return a * operand;
+      return Math.imul(a, operand);
     case OPCODES.divK:
       return operand === 0 ? undefined : Math.floor(a / operand);
     case OPCODES.modK:
@@ -148,9 +148,9 @@ function calculate(code: number, a: number, operand: number): number | undefined
     case OPCODES.xorK:
       return a ^ operand;
     case OPCODES.lshK:
-      return a << (operand);
+      return a << (operand & 31);
     case OPCODES.rshK:
-      return a >>> (operand);
+      return a >>> (operand & 31);
     default:
       return refuse(code, operand);
   }
@@ -163,7 +163,7 @@ function widthOf(code: number): 1 | 2 | 4 {
 
 /** A big-endian load; undefined when any byte of it is outside the packet. */
 function load(view: DataView, offset: number, width: 1 | 2 | 4): number | undefined {
-  if (offset < 0 || offset + width >= view.byteLength) return undefined;
+  if (offset < 0 || offset + width > view.byteLength) return undefined;
   if (width === 1) return view.getUint8(offset);
   return width === 2 ? view.getUint16(offset) : view.getUint32(offset);
 }
