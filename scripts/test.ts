@@ -25,6 +25,11 @@ const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const interruption = new AbortController();
 let tests = 0;
 
+/** Without a result for so long, what runs has hung: it is ended, and fails under its name. */
+const SILENCE = 300_000;
+/** How long ended tests may take to clean up. */
+const GRACE = 20_000;
+
 async function main(): Promise<void> {
   process.chdir(root);
   for (const [signal, number] of [
@@ -35,6 +40,7 @@ async function main(): Promise<void> {
     process.once(signal, () => {
       process.exitCode = 128 + number;
       interruption.abort();
+      setTimeout(() => process.exit(), GRACE).unref();
     });
   }
   const named = process.argv.slice(2).flatMap(testFiles);
@@ -98,10 +104,17 @@ async function runTests(title: string, files: readonly string[], concurrency: nu
   if (interruption.signal.aborted || files.length === 0) return;
   const start = Date.now();
   const before = { ...total };
+  const hang = new AbortController();
+  const watchdog = setTimeout(() => {
+    hang.abort();
+    setTimeout(() => process.exit(1), GRACE).unref();
+  }, SILENCE);
   const stream = run({
     files: files.map((file) => join(root, file)),
     concurrency,
-    signal: interruption.signal,
+    signal: AbortSignal.any([interruption.signal, hang.signal]),
+    // A handle that a test forgot must not keep its file, and everything after it, waiting.
+    forceExit: true,
     execArgv: [],
   });
   const progress = setInterval(() => {
@@ -111,6 +124,7 @@ async function runTests(title: string, files: readonly string[], concurrency: nu
     );
   }, 1000);
   for await (const { type, data } of stream) {
+    watchdog.refresh();
     if (type === 'test:fail') {
       if (data.details.type === 'suite') continue;
       tests += 1;
@@ -135,6 +149,7 @@ async function runTests(title: string, files: readonly string[], concurrency: nu
       process.stderr.write(data.message);
     }
   }
+  clearTimeout(watchdog);
   clearInterval(progress);
   const part = (key: keyof Counts): string => `${total[key] - before[key]} ${key}`;
   sayPhase(clear() + title, start, `${part('passed')}, ${part('failed')}, ${part('skipped')}`);

@@ -9,6 +9,7 @@
  */
 
 import { decodeCooked } from '../core/link.ts';
+import type { Drop, Packet } from '../core/packet.ts';
 import { mmapShared, type ReadableWatch, watchReadable } from '../platform/libc.ts';
 import { BLOCK_COUNT, BLOCK_SIZE, packetStatistics, socketError } from '../platform/packet-socket.ts';
 import type { CaptureSource, PacketSink } from './source.ts';
@@ -26,6 +27,7 @@ const SECONDS = 4;
 const NANOSECONDS = 8;
 const CAPTURED = 12;
 const WIRE = 16;
+const STATUS = 20;
 const DATA = 24;
 const HEADER = 48;
 
@@ -37,6 +39,9 @@ const LL_END = HEADER + 20;
 
 const STATUS_KERNEL = 0;
 const STATUS_USER = 1;
+/** TP_STATUS_VLAN_VALID: the kernel took a tag off. */
+const STATUS_TAGGED = 0x10;
+const ETHERTYPE_VLAN = 0x8100;
 const PACKET_HOST = 0;
 const ARPHRD_ETHER = 1;
 const ARPHRD_LOOPBACK = 772;
@@ -104,6 +109,16 @@ function firstBlock(view: DataView, status: Int32Array): number {
   return (oldest ?? newest).index;
 }
 
+/**
+ * Of two tags the kernel takes one off and names the protocol behind both, but leaves the second in front of the data. Only where
+ * it says that there was a tag is the packet read that way: no stranger chooses how his bytes are read.
+ */
+function decodeTagged(protocol: number, packet: Uint8Array, wire: number, tagged: boolean): Packet | Drop {
+  const decoded = decodeCooked(protocol, packet, wire);
+  if (!tagged || !('drop' in decoded) || decoded.drop !== 'ip-header') return decoded;
+  return decodeCooked(ETHERTYPE_VLAN, packet, wire);
+}
+
 function readBlock(block: Uint8Array, header: DataView, length: number, sink: PacketSink): void {
   const count = header.getUint32(PACKET_COUNT, true);
   let offset = header.getUint32(FIRST_PACKET, true);
@@ -116,7 +131,9 @@ function readBlock(block: Uint8Array, header: DataView, length: number, sink: Pa
       const time = header.getUint32(offset + SECONDS, true) * 1000 + header.getUint32(offset + NANOSECONDS, true) / 1e6;
       const linkHeader = hardware === ARPHRD_ETHER || hardware === ARPHRD_LOOPBACK ? ETHERNET_HEADER : 0;
       const packet = block.subarray(data, Math.min(data + captured, length));
-      sink.packet(decodeCooked(header.getUint16(offset + LL_PROTOCOL, false), packet, wire), time, wire + linkHeader);
+      const tagged = (header.getUint32(offset + STATUS, true) & STATUS_TAGGED) !== 0;
+      const protocol = header.getUint16(offset + LL_PROTOCOL, false);
+      sink.packet(decodeTagged(protocol, packet, wire, tagged), time, wire + linkHeader);
     }
     const step = header.getUint32(offset + NEXT, true);
     if (step === 0) return;

@@ -10,13 +10,13 @@ const SPECS = [
   { long: 'interface', short: 'i', argument: true },
   { long: 'config', short: 'c', argument: true },
   { long: 'help', short: 'h' },
-  { long: 'version', short: 'V' },
   { long: 'pidfile', short: 'p', argument: true },
   { long: 'logfile', short: 'g', argument: true },
   { long: 'only-ip-v4', short: '4' },
+  { long: 'version', short: 'V' },
   { long: 'strict' },
   { long: 'state', argument: true },
-  { long: 'capture', argument: true },
+  { long: 'tcpdump' },
   { long: 'read', argument: true },
   { long: 'run-commands' },
 ] as const satisfies readonly OptionSpec[];
@@ -39,7 +39,7 @@ beyond knockd 0.8:
   -i may name several interfaces (eth0,wg0) and "any"
       --strict           refuse a config file with warnings
       --state <dir>      where pending stop commands are kept (default "/var/lib/postern")
-      --capture <how>    "ring" (Linux) or "tcpdump"
+      --tcpdump          listen through tcpdump (the only way off Linux)
       --read <file>      replay a pcap file instead of listening; says what would run
       --run-commands     with --read: really run the commands
 
@@ -82,10 +82,6 @@ export function readOptions(argv: readonly string[], program: string, platform: 
     if (option === 'interface') interfaces.push(value);
     values.set(option, value);
   }
-  const capture = values.get('capture') ?? (platform === 'linux' ? 'ring' : 'tcpdump');
-  if (capture !== 'ring' && capture !== 'tcpdump') {
-    return { refuse: `${program}: --capture takes "ring" or "tcpdump", not "${capture}"`, status: 1 };
-  }
   return {
     run: {
       verbose: values.has('verbose'),
@@ -100,7 +96,7 @@ export function readOptions(argv: readonly string[], program: string, platform: 
       pidFile: values.get('pidfile'),
       logFile: values.get('logfile'),
       state: values.get('state'),
-      capture,
+      capture: values.has('tcpdump') || platform !== 'linux' ? 'tcpdump' : 'ring',
       read: values.get('read'),
     },
   };

@@ -63,6 +63,9 @@ const PUBLIC_PORTS_EVERY = 2000;
 const DEFAULT_INTERFACE = 'eth0';
 const DEFAULT_PID_FILE = '/var/run/knockd.pid';
 const LOOKUP_TIMEOUT = 5000;
+const LONGEST_FAREWELL = 2000;
+/** Watchers that may die before the first one is ready: after that, nobody listens and the start has failed. */
+const MOST_STILLBORN = 3;
 
 /** Runs until a signal, or the end of a capture file; resolves to the exit status. */
 export async function runKnockd(start: KnockdStart): Promise<number> {
@@ -89,7 +92,10 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     if (options.read !== undefined) file = openSync(options.read, 'r');
     else if (options.capture === 'ring') {
       const doors = config.doors.map((door) => door.knock);
-      sockets = new CaptureSockets(interfaces, { doors, publicPorts: listeningPorts(), ipv6: options.ipv6 });
+      const input = { doors, publicPorts: listeningPorts(), ipv6: options.ipv6 };
+      sockets = new CaptureSockets(interfaces, input, (relaxed) =>
+        journal.event(`the capture filter is too long for this kernel, it lets more through (${relaxed.join(', ')})`),
+      );
     }
   } catch (error) {
     if (error instanceof CaptureError) process.stderr.write(`${error.message}\n`);
@@ -162,7 +168,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
       ended: (reason) => {
         if (reason !== undefined) journal.error(`${options.read ?? options.capture}: ${reason}`);
         if (replay) whenIdle(() => finish(reason === undefined ? 0 : 1));
-        else watcher.restart();
+        else watcher.replace();
       },
       ready: () => {
         if (!replay) started();
@@ -176,28 +182,35 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   };
 
   const watcher: WatcherProcess = new WatcherProcess({
-    start: () => startWatcher({ sockets, file, interfaces, account }),
+    start: () => startWatcher({ sockets, file, interfaces, account, silent: detached }),
     report: (report) => keeper.hear(report),
     started: () => keeper.instruct(),
-    died: (how) => journal.error(`watcher ${how}, starting another`),
+    died: (how) => {
+      journal.error(`watcher ${how}, starting another`);
+      if (announced || ++stillborn < MOST_STILLBORN) return;
+      journal.error('the watcher does not start; see the lines above');
+      finish(1);
+    },
     monotonicNow,
     after,
   });
+  let announced = false;
+  let stillborn = 0;
   keeper.employ(watcher);
   keeper.configure(guarded(config.doors, dry));
   watcher.start();
 
-  let announced = false;
   const started = (): void => {
     if (announced) return;
     announced = true;
     journal.say(`listening on ${interfaceText}...`);
     journal.log(`starting up, listening on ${interfaceText}`);
-    const adopted = stops.adopt();
-    if (adopted > 0) journal.event(`${adopted} stop commands are pending from before`);
     start.ready?.();
     notify('READY=1');
+    // Before anything is started that outlives this moment: it would hold on to the terminal.
     if (detached) detach();
+    const adopted = stops.adopt();
+    if (adopted > 0) journal.event(`${adopted} stop commands are pending from before`);
   };
 
   const routes = sockets && watchRoutes(() => keeper.networkChanged());
@@ -222,6 +235,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     for (const line of printExpressions(config.doors, local())) journal.debug(line);
   };
   process.on('SIGHUP', reload);
+  process.on('SIGUSR2', () => keeper.logCounts());
   for (const [signal, status] of Object.entries(SIGNALS)) process.on(signal, () => finish(status));
 
   const status = await over;
@@ -231,6 +245,8 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   watcher.stop();
   if (!replay) {
     journal.say('waiting for child processes...');
+    // A stop command that runs right now would be run again by whoever comes next.
+    for (let waited = 0; commands.running > 0 && waited < LONGEST_FAREWELL; waited += 20) await pause(20);
     journal.say('closing...');
     journal.log('shutting down');
   }
@@ -324,10 +340,12 @@ interface WatcherSetup {
   readonly file: number | undefined;
   readonly interfaces: readonly string[];
   readonly account: { readonly uid: number; readonly gid: number };
+  /** A daemon's watcher does not hold on to the terminal. */
+  readonly silent: boolean;
 }
 
 /** The watcher with its descriptors: packet sockets, a capture file, or pipes from capture programs that live as long as it does. */
-function startWatcher({ sockets, file, interfaces, account }: WatcherSetup): ConnectedProgram {
+function startWatcher({ sockets, file, interfaces, account, silent }: WatcherSetup): ConnectedProgram {
   const pipes = sockets || file !== undefined ? [] : interfaces.map((name) => startCapture(tcpdump(name)).output);
   const descriptors = sockets?.descriptors ?? (file === undefined ? pipes : [file]);
   const { script } = entry('watcher/confine');
@@ -343,7 +361,7 @@ function startWatcher({ sockets, file, interfaces, account }: WatcherSetup): Con
       sockets ? 'ring' : 'pcap',
       ...numbers,
     ],
-    { descriptors, argv0: 'postern-watcher' },
+    { descriptors, argv0: 'postern-watcher', silent },
   );
   for (const pipe of pipes) pipe.destroy();
   return program;

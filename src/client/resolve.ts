@@ -43,7 +43,7 @@ const NO_NAME = 'Name or service not known';
 const WRONG_FAMILY = 'Address family for hostname not supported';
 
 /** glibc's words for the resolver errors that can happen here, by libuv's numbers (uv.h, UV_EAI_*), the same on every system. */
-const WORDS: ReadonlyMap<unknown, string> = new Map([
+const WORDS: ReadonlyMap<number | undefined, string> = new Map([
   [-3000, WRONG_FAMILY],
   [-3001, 'Temporary failure in name resolution'],
   [-3004, 'Non-recoverable failure in name resolution'],
@@ -55,5 +55,8 @@ const WORDS: ReadonlyMap<unknown, string> = new Map([
 
 function describeLookup(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return WORDS.get('errno' in error ? error.errno : undefined) ?? error.message;
+  const { errno, code } = error as NodeJS.ErrnoException;
+  // libuv's own answer to a name that is longer than any host's.
+  if (code === 'EINVAL') return NO_NAME;
+  return WORDS.get(errno) ?? error.message;
 }

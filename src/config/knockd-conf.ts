@@ -107,7 +107,7 @@ class Reader {
   #readText(line: KnockdLine): void {
     const { text } = line;
     if (text === '' || text.startsWith('#')) return;
-    if (text.length > 1 && text.startsWith('[') && text.endsWith(']')) this.#openSection(line, text.slice(1, -1));
+    if (text.startsWith('[') && text.endsWith(']')) this.#openSection(line, text.slice(1, -1));
     else if (this.#section === undefined) this.#stray(line);
     else this.#directive(line);
   }

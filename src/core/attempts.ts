@@ -172,6 +172,10 @@ export class Attempts {
     this.#words[attempt * STRIDE + PLACE]! |= TOLD;
   }
 
+  untell(attempt: number): void {
+    this.#words[attempt * STRIDE + PLACE]! &= ~TOLD;
+  }
+
   /** One stage further, by a packet with this source port and sequence number. */
   advance(attempt: number, port: number, sequence: number): void {
     const base = attempt * STRIDE;

@@ -16,7 +16,9 @@
  * 6. Bounded: when a prefix or the table is full, who has gone longest without progress gives way. One source never holds more
  *    than its candidates for every door.
  *
- * Of what a packet does to one door, the furthest candidate alone is told; a candidate nothing was told of ends in silence.
+ * Of what a packet does to one door, the furthest candidate alone is told, and a packet that completed a knock is not told as the first
+ * step of another; what nothing was told of ends in silence. So a plain knock reads as in knockd's log, 7000,7000,7000 and the
+ * pair of `open` and `close` included.
  */
 
 import type { Address } from './address.ts';
@@ -116,16 +118,21 @@ export class Engine {
   /** The attempts of the source at the door in hand, eldest and furthest first. */
   readonly #group: Int32Array;
   #grouped = 0;
+  /** The attempts that the packet in hand has begun, as far as nothing had been told of them. */
+  readonly #begun: Int32Array;
+  #beginnings = 0;
 
+  /** A door without steps is shut: a one-time door whose sequences are used up. */
   constructor(doors: readonly Door[], options: EngineOptions) {
     const capacity = options.capacity ?? 1_048_576;
     this.#capacity = capacity;
     this.#perPrefix = options.perPrefix ?? Math.max(16, capacity / 16);
-    this.#locks = doors.map((door) => new Lock(door));
+    this.#locks = doors.map((door) => (door.steps.length > 0 ? new Lock(door) : undefined));
     this.#targets = doors.map((door) => door.target);
     this.#attempts = new Attempts({ capacity, spare: doors.length, doors: doors.length }, options.seed);
     // 32 steps: at most 31 candidates, one too many for a moment, and a remembered opening.
     this.#group = new Int32Array(64);
+    this.#begun = new Int32Array(doors.length);
     this.#index();
   }
 
@@ -184,6 +191,7 @@ export class Engine {
     const started = counters.started;
     const isStray = packet.protocol === 'tcp' ? isBareSyn(packet.flags) : (role & UDP_STEP) !== 0;
     const verdict = this.#visit(packet, time, key, local, isStray, starters, bucket, first);
+    if ((verdict & OPENED) !== 0) this.#hushBeginnings();
     if ((verdict & MATCHED) !== 0) counters.matched += 1;
     else if ((verdict & REPEAT) !== 0) counters.repeats += 1;
     else if ((verdict & STRAY) !== 0) counters.strays += 1;
@@ -237,6 +245,7 @@ export class Engine {
     let after = 0;
     let attempt = first;
     let starter = 0;
+    this.#beginnings = 0;
     while (attempt !== 0 || starter < starters.length) {
       const busy = attempt === 0 ? NO_DOOR : attempts.door(attempt);
       const door = Math.min(busy, starters[starter] ?? NO_DOOR);
@@ -281,8 +290,9 @@ export class Engine {
     this.#grouped = kept;
   }
 
+  /** Sequence number 0 is UDP's, or a packet made by hand: no kernel begins with it, but scripts do, in every packet. */
   #isRetransmission(lock: Lock, key: number, packet: Packet): boolean {
-    if (packet.protocol !== 'tcp') return false;
+    if (packet.sequence === 0) return false;
     for (let index = 0; index < this.#grouped; index += 1) {
       const attempt = this.#group[index]!;
       if (lock.keys[this.#attempts.stage(attempt) - 1] !== key) continue;
@@ -293,7 +303,7 @@ export class Engine {
 
   /** Has this packet begun one of the attempts in the group? Only asked of a first step. */
   #hasBegun(lock: Lock, packet: Packet): boolean {
-    if (packet.protocol !== 'tcp') return false;
+    if (packet.sequence === 0) return false;
     for (let index = 0; index < this.#grouped; index += 1) {
       const attempt = this.#group[index]!;
       // After an opening a new knock may look like the last: some senders never change port and number.
@@ -388,7 +398,10 @@ export class Engine {
       this.#counters.started += 1;
     }
     attempts.began(attempt, packet.sourcePort, packet.sequence);
-    if (!quietly) this.#tellAdvanced(door, attempt, packet.source);
+    if (!quietly) {
+      if (!attempts.isTold(attempt)) this.#begun[this.#beginnings++] = attempt;
+      this.#tellAdvanced(door, attempt, packet.source);
+    }
     if (lock.length === 1) {
       for (let other = 0; other < this.#grouped - 1; other += 1) this.#forget(lock, group[other]!);
       this.#open(door, lock, attempt, packet.source, time);
@@ -413,6 +426,14 @@ export class Engine {
     } else {
       this.#attempts.remove(attempt);
     }
+  }
+
+  /** Takes back what was told of first steps: the packet was the last step of a knock, and most likely meant as nothing else. */
+  #hushBeginnings(): void {
+    this.#events = this.#events?.filter(
+      (event) => event.type !== 'advanced' || event.stage > 1 || this.#locks[event.door]!.length === 1,
+    );
+    for (let index = 0; index < this.#beginnings; index += 1) this.#attempts.untell(this.#begun[index]!);
   }
 
   #forget(lock: Lock, attempt: number): void {

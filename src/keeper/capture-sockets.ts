@@ -6,8 +6,8 @@
  */
 
 import type { Address } from '../core/address.ts';
-import { encodeProgram } from '../core/bpf.ts';
-import { buildCaptureFilter } from '../core/capture-filter.ts';
+import { BPF_MAX_INSTRUCTIONS, encodeProgram } from '../core/bpf.ts';
+import { fitCaptureFilter, type Relaxation } from '../core/capture-filter.ts';
 import type { Door } from '../core/door.ts';
 import { addressesOf } from '../platform/interfaces.ts';
 import { close, interfaceIndex, SystemError } from '../platform/libc.ts';
@@ -20,6 +20,12 @@ export interface FilterInput {
   readonly ipv6: boolean;
 }
 
+/** Fits the smallest optmem_max a kernel has had by default. */
+const SHORT_FILTER = 700;
+
+/** `ret 0`: what a socket has until its doors are known. */
+const REJECT_ALL = [{ code: 0x06, jt: 0, jf: 0, k: 0 }] as const;
+
 interface Watched {
   readonly name: string;
   readonly fd: number;
@@ -31,11 +37,18 @@ interface Watched {
 
 export class CaptureSockets {
   readonly #watched: Watched[] = [];
+  readonly #relaxed: (given: readonly Relaxation[]) => void;
   #input: FilterInput;
+  #limit = BPF_MAX_INSTRUCTIONS;
+  #given = '';
 
-  /** Opens and binds them all, or throws a `CaptureError` in knockd's words and opens none. */
-  constructor(names: readonly string[], input: FilterInput) {
+  /**
+   * Opens and binds them all, or throws a `CaptureError` in knockd's words and opens none. `relaxed` hears what a filter that
+   * became too long for the kernel lets through beyond what it should.
+   */
+  constructor(names: readonly string[], input: FilterInput, relaxed: (given: readonly Relaxation[]) => void) {
     this.#input = input;
+    this.#relaxed = relaxed;
     try {
       for (const name of names) this.#watched.push(this.#open(name));
     } catch (error) {
@@ -89,30 +102,44 @@ export class CaptureSockets {
 
   #open(name: string): Watched {
     const addresses = addressesOf(name, this.#input.ipv6);
-    const filter = this.#program(addresses);
     let fd: number | undefined;
     try {
-      fd = openPacketSocket(filter);
+      fd = openPacketSocket(encodeProgram(REJECT_ALL));
+      const index = name === 'any' ? 0 : interfaceIndex(name);
+      const watched = { name, fd, index, addresses, filter: '' };
+      this.#attach(watched);
       bindToInterface(fd, name);
+      return watched;
     } catch (error) {
       if (fd !== undefined) close(fd);
       throw error instanceof SystemError ? new CaptureError(describe(name, error)) : error;
     }
-    const index = name === 'any' ? 0 : interfaceIndex(name);
-    return { name, fd, index, addresses, filter: filter.toString() };
   }
 
+  /** A kernel that allows a socket little memory (net.core.optmem_max) refuses long filters: then a shorter one is made. */
   #attach(watched: Watched): void {
     const filter = this.#program(watched.addresses);
     const text = filter.toString();
     if (text === watched.filter) return;
-    attachFilter(watched.fd, filter);
-    watched.filter = text;
+    try {
+      attachFilter(watched.fd, filter);
+      watched.filter = text;
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code !== 'ENOMEM' || this.#limit === SHORT_FILTER) throw error;
+      this.#limit = SHORT_FILTER;
+      this.#attach(watched);
+    }
   }
 
   #program(addresses: readonly Address[]): Uint8Array {
     const { doors, publicPorts, ipv6 } = this.#input;
-    return encodeProgram(buildCaptureFilter({ doors, addresses, publicPorts: { tcp: publicPorts }, ipv6 }));
+    const input = { doors, addresses, publicPorts: { tcp: publicPorts }, ipv6, limit: this.#limit };
+    const { program, relaxed } = fitCaptureFilter(input);
+    if (relaxed.join() !== this.#given) {
+      this.#given = relaxed.join();
+      if (relaxed.length > 0) this.#relaxed(relaxed);
+    }
+    return encodeProgram(program);
   }
 
   #rebind(watched: Watched): boolean {

@@ -6,6 +6,7 @@
  * used before its door opens. A reload that fails changes nothing.
  */
 
+import { DEFAULT_STRAYS, lowerStrays } from '../config/knockd-lower.ts';
 import { type Address, family, isHost, printAddress } from '../core/address.ts';
 import { Allowance } from '../core/allowance.ts';
 import { type Door, printSteps, type Step } from '../core/door.ts';
@@ -65,6 +66,7 @@ export class Keeper {
   #publicPorts: readonly number[];
   #confinement = '';
   #lost = 0;
+  #counts: Counts | undefined;
   #lossReported = Number.NEGATIVE_INFINITY;
 
   constructor(ports: KeeperPorts, options: { readonly ipv6: boolean; readonly packets: boolean }) {
@@ -212,7 +214,8 @@ export class Keeper {
         true,
       );
     }
-    const knock: Door = { ...door.knock, steps: next?.steps ?? [] };
+    const steps = next?.steps ?? [];
+    const knock: Door = { ...door.knock, steps, strays: lowerStrays(steps, DEFAULT_STRAYS) };
     kept.door = { ...door, knock, oneTime: { path: oneTime.path, offset: next?.offset ?? 0 } };
     kept.revision = ++this.#revision;
     if (next) {
@@ -235,6 +238,15 @@ export class Keeper {
     });
   }
 
+  /** Writes down what was captured, lost and dropped so far. */
+  logCounts(): void {
+    const { received = 0, lost = 0, drops = {}, suppressed = 0, attempts = 0 } = this.#counts ?? {};
+    const reasons = Object.entries(drops).map(([reason, count]) => `, ${count} dropped (${reason})`);
+    this.#ports.journal.event(
+      `${received} packets, ${lost} lost${reasons.join('')}, ${attempts} attempts, ${suppressed} lines suppressed`,
+    );
+  }
+
   #count(counts: Counts): void {
     const now = this.#ports.monotonicNow();
     if (counts.lost > this.#lost && now - this.#lossReported >= LOSS_REPORT_EVERY) {
@@ -242,6 +254,7 @@ export class Keeper {
       this.#lossReported = now;
     }
     this.#lost = counts.lost;
+    this.#counts = counts;
   }
 }
 

@@ -3,11 +3,11 @@
  *
  * - The stop is on disk before the start command runs, and counts from the end of that command, as in knockd.
  * - A repeated knock moves the stop and runs nothing, so rules do not stack and no early stop is left behind. After a start
- *   command that failed, a repeated knock tries it again.
+ *   command that failed or was not let run, a repeated knock tries it again; after a reload that changed the stop command, it is a new grant.
  * - A door without a stop command has no grant: each knock runs its command.
  */
 
-import { type Address, printAddress } from '../core/address.ts';
+import { type Address, parseAddress, printAddress } from '../core/address.ts';
 import type { Ending } from '../platform/process.ts';
 import type { PendingStop } from '../store/stop-store.ts';
 import type { Commands } from './commands.ts';
@@ -28,6 +28,8 @@ export interface OpenableDoor {
 
 /** A start command that runs longer than this is reported, when the door itself sets no time. */
 const LONG_COMMAND = 60_000;
+/** The least a stop is put off while its start command still runs. */
+const SHORTEST_DELAY = 1000;
 
 export class Openings {
   readonly #commands: Commands;
@@ -35,7 +37,7 @@ export class Openings {
   readonly #journal: Journal;
   readonly #names: Names;
   readonly #announcement: string;
-  /** Lanes whose start command is under way, and those whose last one failed. */
+  /** Grants whose start command waits or runs, and those whose last one failed. */
   readonly #starting = new Set<string>();
   readonly #failed = new Set<string>();
 
@@ -61,46 +63,50 @@ export class Openings {
     const address = printAddress(source);
     const lane = laneOf(door.key, address);
     const { start, stop } = lines;
-    if (stop !== undefined && this.#stops.has(door.key, address) && !this.#failed.has(lane)) {
-      if (!this.#starting.has(lane)) this.#stops.schedule(door.key, address, stop, door.cmdTimeout);
+    const grant = grantOf(lane, stop);
+    if (stop !== undefined && this.#stops.has(door.key, address, stop) && !this.#failed.has(grant)) {
+      if (!this.#starting.has(grant)) this.#stops.schedule(door.key, address, stop, door.cmdTimeout);
       const seconds = door.cmdTimeout / 1000;
       this.#names.withLabel(source, (who) => this.#journal.event(`${who}: ${door.name}: renewed for ${seconds} s`));
       return;
     }
     if (stop !== undefined) this.#stops.schedule(door.key, address, stop, door.cmdTimeout);
-    this.#failed.delete(lane);
+    this.#failed.delete(grant);
+    if (stop !== undefined) this.#starting.add(grant);
     const accepted = this.#commands.submit({
       lane,
       door: door.name,
       line: start,
       expected: stop === undefined ? LONG_COMMAND : Math.max(1000, door.cmdTimeout),
-      starting: () => {
-        this.#starting.add(lane);
-        this.#journal.event(`${door.name}: ${this.#announcement}: ${start}`, true);
-      },
+      starting: () => this.#journal.event(`${door.name}: ${this.#announcement}: ${start}`, true),
       ended: (ending) => {
-        this.#starting.delete(lane);
         this.#report(door.name, ending);
         if (stop === undefined) return;
-        if (!succeeded(ending)) this.#failed.add(lane);
+        this.#starting.delete(grant);
+        if (!succeeded(ending)) this.#failed.add(grant);
         this.#stops.schedule(door.key, address, stop, door.cmdTimeout);
       },
       slow: () => this.#journal.event(`${door.name}: command still running: ${start}`),
     });
-    if (!accepted)
-      this.#journal.error(`${address}: ${door.name}: too many commands are waiting, this one does not run`);
+    if (accepted) return;
+    this.#journal.error(`${address}: ${door.name}: too many commands are waiting, this one does not run`);
+    if (stop === undefined) return;
+    this.#starting.delete(grant);
+    this.#failed.add(grant);
   }
 
   /** Runs a stop whose time has come; `ended` when its record may go. The door may be gone from the configuration by now. */
   stop(stop: PendingStop, ended: () => void): void {
     const lane = laneOf(stop.door, stop.source);
+    const grant = grantOf(lane, stop.command);
     const name = stop.door.replace(/#\d+$/, '');
-    if (this.#starting.has(lane)) {
+    const source = parseAddress(stop.source);
+    if (this.#starting.has(grant)) {
       // The start command is slower than the door's time: the stop counts from its end.
-      this.#stops.schedule(stop.door, stop.source, stop.command, stop.longest);
+      this.#stops.schedule(stop.door, stop.source, stop.command, Math.max(SHORTEST_DELAY, stop.longest));
       return ended();
     }
-    this.#failed.delete(lane);
+    this.#failed.delete(grant);
     const expected = LONG_COMMAND;
     this.#commands.submit(
       {
@@ -109,7 +115,9 @@ export class Openings {
         line: stop.command,
         expected,
         starting: () => {
-          this.#journal.event(`${stop.source}: ${name}: command timeout`);
+          const tell = (who: string): void => this.#journal.event(`${who}: ${name}: command timeout`);
+          if (source) this.#names.withLabel(source, tell);
+          else tell(stop.source);
           this.#journal.event(`${name}: ${this.#announcement}: ${stop.command}`, true);
         },
         ended: (ending) => {
@@ -133,6 +141,10 @@ export class Openings {
 
 function succeeded(ending: Ending): boolean {
   return 'status' in ending && ending.status === 0;
+}
+
+function grantOf(lane: string, stop: string | undefined): string {
+  return `${lane}\0${stop ?? ''}`;
 }
 
 function laneOf(door: string, source: string): string {

@@ -45,7 +45,7 @@ export class PendingStops {
     const left = this.#attempt(() => this.#store.all()) ?? [];
     const now = this.#ports.wallNow();
     for (const stop of left) {
-      const key = keyOf(stop.door, stop.source);
+      const key = keyOf(stop.door, stop.source, stop.command);
       // Two records of one grant can only be a renewal that died half way: the later one counts.
       this.#drop(key);
       this.#wait(key, stop, Math.min(Math.max(0, stop.due - now), stop.longest));
@@ -53,27 +53,20 @@ export class PendingStops {
     return left.length;
   }
 
-  /** Is there a grant of this door for this source? */
-  has(door: string, source: string): boolean {
-    return this.#waiting.has(keyOf(door, source));
+  /** Is there a grant of this door for this source that this command ends? */
+  has(door: string, source: string, command: string): boolean {
+    return this.#waiting.has(keyOf(door, source, command));
   }
 
   /** Records a stop `delay` milliseconds from now, replacing the grant's earlier one. */
   schedule(door: string, source: string, command: string, delay: number): void {
-    const key = keyOf(door, source);
+    const key = keyOf(door, source, command);
     const due = this.#ports.wallNow() + delay;
     const earlier = this.#waiting.get(key);
-    if (earlier) {
-      earlier.cancel();
-      if (earlier.stop.command === command) {
-        this.#attempt(() => this.#store.postpone(earlier.stop.id, due));
-        this.#wait(key, { ...earlier.stop, due }, delay);
-        return;
-      }
-      this.#drop(key);
-    }
+    earlier?.cancel();
     const stop = { door, source, command, due, longest: delay };
-    const id = this.#attempt(() => this.#store.add(stop)) ?? --this.#unstored;
+    const moved = earlier && earlier.stop.id > 0 && this.#attempt(() => this.#store.postpone(earlier.stop.id, due));
+    const id = moved ? earlier.stop.id : (this.#attempt(() => this.#store.add(stop)) ?? --this.#unstored);
     this.#wait(key, { ...stop, id }, delay);
   }
 
@@ -113,6 +106,7 @@ export class PendingStops {
   }
 }
 
-function keyOf(door: string, source: string): string {
-  return `${door}\0${source}`;
+/** What ends a grant is part of it: after a reload a door may be open twice, each to be closed in its own way. */
+function keyOf(door: string, source: string, command: string): string {
+  return `${door}\0${source}\0${command}`;
 }

@@ -26,7 +26,13 @@ export class PidFileTaken extends Error {
 /** Creates and locks the file; throws `PidFileTaken`, or the system's error when it cannot be written. */
 export function writePidFile(path: string): PidFile {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o666);
-  if (!tryLock(fd)) {
+  const locked = tryLock(fd);
+  if (locked && !isStillThere(path, fd)) {
+    // Its last owner removed it between our two calls.
+    closeSync(fd);
+    return writePidFile(path);
+  }
+  if (!locked) {
     const pid = readFileSync(path, 'utf8').trim();
     closeSync(fd);
     throw new PidFileTaken(
@@ -38,11 +44,15 @@ export function writePidFile(path: string): PidFile {
   return {
     remove: () => {
       try {
-        if (statSync(path).ino === fstatSync(fd).ino) unlinkSync(path);
+        if (isStillThere(path, fd)) unlinkSync(path);
       } catch {
-        // Somebody removed it before.
+        // A read-only disk by now: the lock goes with us all the same.
       }
       closeSync(fd);
     },
   };
+}
+
+function isStillThere(path: string, fd: number): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino;
 }

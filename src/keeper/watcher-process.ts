@@ -25,6 +25,7 @@ const LONGEST_PAUSE = 5_000;
 export class WatcherProcess {
   readonly #ports: WatcherPorts;
   #program: ConnectedProgram | undefined;
+  #born = 0;
   #deaths = 0;
   #stopped = false;
   #cancel: (() => void) | undefined;
@@ -39,8 +40,8 @@ export class WatcherProcess {
 
   start(): void {
     const program = this.#ports.start();
-    const born = this.#ports.monotonicNow();
     this.#program = program;
+    this.#born = this.#ports.monotonicNow();
     let rest = '';
     program.channel.setEncoding('utf8');
     program.channel.on('error', () => {}); // Its end is reported by the exit.
@@ -58,7 +59,7 @@ export class WatcherProcess {
     });
     void program.ended.then((ending) => {
       if (this.#program !== program) return;
-      this.#buried(describe(ending), this.#ports.monotonicNow() - born);
+      this.#buried(describe(ending), this.#ports.monotonicNow() - this.#born);
     });
     this.#ports.started();
   }
@@ -67,11 +68,12 @@ export class WatcherProcess {
     this.#program?.channel.write(encodeOrder(order));
   }
 
-  /** Replaces the watcher, for instance because its sockets changed. */
-  restart(): void {
-    this.#cancel?.();
-    this.#kill();
-    if (!this.#stopped) this.start();
+  /** Replaces a watcher that has lost its capture; not at once when that happens again and again. */
+  replace(): void {
+    const program = this.#program;
+    if (!program) return;
+    program.kill('SIGKILL');
+    this.#buried('lost its capture', this.#ports.monotonicNow() - this.#born);
   }
 
   stop(): void {

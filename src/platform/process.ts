@@ -51,9 +51,15 @@ export interface ConnectedProgram extends RunningProgram {
 /** Starts a program of ours with an empty environment, `descriptors` from number 4 on and the channel as descriptor 3. */
 export function startConnected(
   argv: readonly [string, ...string[]],
-  options: { readonly descriptors: readonly (number | Readable)[]; readonly argv0: string },
+  options: {
+    readonly descriptors: readonly (number | Readable)[];
+    readonly argv0: string;
+    /** Its standard error goes nowhere instead of where ours goes. */
+    readonly silent?: boolean;
+  },
 ): ConnectedProgram {
-  const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', 'inherit', 'pipe', ...options.descriptors];
+  const stderr = options.silent ? 'ignore' : 'inherit';
+  const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', stderr, 'pipe', ...options.descriptors];
   const child = spawn(argv[0], argv.slice(1), { stdio, cwd: '/', env: {}, argv0: options.argv0 });
   return { ...running(child), channel: child.stdio[3] as Duplex };
 }

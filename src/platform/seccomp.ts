@@ -38,7 +38,18 @@ const ALLOWED = [
   // memory, which V8 and malloc move all the time
   ...['mmap', 'munmap', 'mremap', 'mprotect', 'pkey_mprotect', 'madvise', 'brk'],
   // threads that exist already
-  ...['futex', 'membarrier', 'rseq', 'sched_yield', 'sched_getaffinity', 'getcpu', 'exit', 'exit_group'],
+  ...[
+    'futex',
+    'membarrier',
+    'rseq',
+    'sched_yield',
+    'sched_getaffinity',
+    'sched_getparam',
+    'sched_getscheduler',
+    'getcpu',
+    'exit',
+    'exit_group',
+  ],
   // time
   ...['clock_gettime', 'clock_getres', 'clock_nanosleep', 'nanosleep', 'gettimeofday', 'time', 'restart_syscall'],
   // signals that arrive

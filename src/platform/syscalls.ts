@@ -50,6 +50,8 @@ const TABLE = `
   time             201   -
   futex            202  98
   sched_getaffinity 204 123
+  sched_getparam 143 121
+  sched_getscheduler 145 120
   restart_syscall  219 128
   clock_gettime    228 113
   clock_getres     229 114

@@ -63,7 +63,7 @@ export class Watch implements PacketSink {
         this.#engine?.setLocalAddresses(order.addresses);
         return;
       case 'door':
-        this.#engine?.replaceDoor(order.index, order.door);
+        this.#engine?.replaceDoor(order.index, order.door.steps.length > 0 ? order.door : undefined);
         this.#revisions[order.index] = order.revision;
         this.#doors = '';
         return;
