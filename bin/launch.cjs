@@ -1,7 +1,8 @@
 /**
  * Starts a program of this package on a Node that can run it, whatever `node` the machine has.
  *
- * - A checkout (there is src/) runs src/cli/<name>.ts; an installed package runs dist/<name>.js.
+ * - An installed package runs dist/<name>.js. So does a checkout whose build (`npm ci` makes one) is newer than its sources, because
+ *   that starts three times as fast; else it runs src/cli/<name>.ts.
  * - A Node new enough imports the program here. An older one is replaced (execv) by the runtime that came as an optional
  *   dependency, with the same arguments: process id, signals and exit status stay those of the program.
  * - Where execv cannot be called (Windows, no koffi) the runtime is a child process that gets our signals.
@@ -27,8 +28,9 @@ const RUNTIMES = {
 
 /** Runs the program `name` with this process's arguments. */
 function launch(name) {
-  const checkout = fs.existsSync(path.join(ROOT, 'src', 'cli'));
-  const program = checkout ? path.join(ROOT, 'src', 'cli', `${name}.ts`) : path.join(ROOT, 'dist', `${name}.js`);
+  const sources = path.join(ROOT, 'src');
+  const built = path.join(ROOT, 'dist', `${name}.js`);
+  const program = isBuilt(built, sources) ? built : path.join(sources, 'cli', `${name}.ts`);
   if (!isNewEnough(process.versions.node)) {
     runWithRuntime(name, process.argv.slice(1));
   } else if (!fs.existsSync(program)) {
@@ -36,6 +38,19 @@ function launch(name) {
   } else {
     runHere(name, program);
   }
+}
+
+/** Is there a build, and nothing in `sources` (if there are any) that changed after it? */
+function isBuilt(built, sources) {
+  if (!fs.existsSync(sources)) return true;
+  return fs.existsSync(built) && lastChange(sources) < fs.statSync(built).mtimeMs;
+}
+
+/** When a file or folder, or anything below it, changed last. */
+function lastChange(place) {
+  const stat = fs.statSync(place);
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  return fs.readdirSync(place).reduce((last, name) => Math.max(last, lastChange(path.join(place, name))), stat.mtimeMs);
 }
 
 /** True for a Node that strips types, has node:sqlite and so on: the floor in package.json `engines`. */

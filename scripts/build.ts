@@ -1,5 +1,5 @@
 /**
- * Bundles every program of the package into dist/, as ES modules for Node 24 (`npm run build`, and before `npm pack`).
+ * Bundles every program of the package into dist/, as ES modules for Node 24 (`npm run build`; `npm ci` and `npm pack` do it too).
  *
  * dist/ is flat: `cli/knock` becomes dist/knock.js (bin/launch.cjs runs it), `watcher/main` dist/watcher-main.js (src/platform/entry.ts
  * finds it), and what they have in common lies beside them.
@@ -10,7 +10,15 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 
 /** What is started by itself: the programs that bin/launch.cjs runs, and the scripts that the keeper runs. */
-const ENTRIES = ['cli/postern', 'cli/posternd', 'cli/knockd', 'cli/knock', 'watcher/confine', 'watcher/main'] as const;
+const ENTRIES = [
+  'cli/postern',
+  'cli/posternd',
+  'cli/knockd',
+  'cli/knock',
+  'watcher/confine',
+  'watcher/main',
+  'keeper/closer',
+] as const;
 
 const root = join(import.meta.dirname, '..');
 const source = (entry: string): string => join(root, 'src', `${entry}.ts`);

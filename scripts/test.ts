@@ -8,9 +8,10 @@
  */
 
 import { spawn } from 'node:child_process';
-import { existsSync, globSync, statSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
 interface Counts {
@@ -40,7 +41,7 @@ async function main(): Promise<void> {
     process.once(signal, () => {
       process.exitCode = 128 + number;
       interruption.abort();
-      setTimeout(() => process.exit(), GRACE).unref();
+      setTimeout(() => process.exit(), 2 * GRACE).unref();
     });
   }
   const named = process.argv.slice(2).flatMap(testFiles);
@@ -107,7 +108,7 @@ async function runTests(title: string, files: readonly string[], concurrency: nu
   const hang = new AbortController();
   const watchdog = setTimeout(() => {
     hang.abort();
-    setTimeout(() => process.exit(1), GRACE).unref();
+    setTimeout(() => process.exit(1), 2 * GRACE).unref();
   }, SILENCE);
   const stream = run({
     files: files.map((file) => join(root, file)),
@@ -149,10 +150,19 @@ async function runTests(title: string, files: readonly string[], concurrency: nu
       process.stderr.write(data.message);
     }
   }
+  if (interruption.signal.aborted || hang.signal.aborted) await childrenGone();
   clearTimeout(watchdog);
   clearInterval(progress);
   const part = (key: keyof Counts): string => `${total[key] - before[key]} ${key}`;
   sayPhase(clear() + title, start, `${part('passed')}, ${part('failed')}, ${part('skipped')}`);
+}
+
+/** The runner lets go of the files that it ends before they have cleaned up. */
+async function childrenGone(): Promise<void> {
+  const list = `/proc/self/task/${process.pid}/children`;
+  for (const start = Date.now(); existsSync(list) && Date.now() - start < GRACE; await sleep(20)) {
+    if (readFileSync(list, 'utf8') === '') return;
+  }
 }
 
 function clear(): string {

@@ -141,10 +141,11 @@ export function dup2(from: number, to: number): void {
   check('dup2', c.dup2(from, to));
 }
 
-/** Lets a descriptor stay open when this process executes another program. Node marks all but 0-2 to be closed when it starts. */
-export function keepOnExec(fd: number): void {
+/** Whether a descriptor is closed when this process executes another program. Node has it so, when it starts, for most but 0-2. */
+export function closeOnExec(fd: number, closed: boolean): void {
   const F_SETFD = 2;
-  check('fcntl', c.fcntl(fd, F_SETFD, 'int', 0));
+  const FD_CLOEXEC = 1;
+  check('fcntl', c.fcntl(fd, F_SETFD, 'int', closed ? FD_CLOEXEC : 0));
 }
 
 /** A system call the C library has no wrapper for. Pointer arguments come from `addressOf`. */

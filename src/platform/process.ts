@@ -17,7 +17,9 @@ export interface RunningProgram {
 
 /** Runs one command line with `/bin/sh -c`, as knockd does: same environment, directory, descriptors 0-2; its own session. */
 export function runShell(command: string): RunningProgram {
-  return running(spawn('/bin/sh', ['-c', command], { detached: true, stdio: ['inherit', 'inherit', 'inherit'] }));
+  return running(
+    spawn('/bin/sh', ['-c', command], { argv0: 'sh', detached: true, stdio: ['inherit', 'inherit', 'inherit'] }),
+  );
 }
 
 /** Runs a program and keeps at most `limit` bytes of its standard output; it is killed after `timeout` milliseconds. */

@@ -9,7 +9,7 @@
  * Local time and time zones have to be used once before `confine`, if they are wanted.
  */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Account } from './accounts.ts';
@@ -22,7 +22,7 @@ import {
   holdsCapabilities,
 } from './capabilities.ts';
 import { enterDomain, isInDomain, landlockAbi } from './landlock.ts';
-import { keepOnExec, prctl } from './libc.ts';
+import { closeOnExec, prctl, SystemError } from './libc.ts';
 import { bootFilter, installFilter, isWithoutRings, runFilter } from './seccomp.ts';
 import { thisMachine } from './syscalls.ts';
 
@@ -70,10 +70,24 @@ export interface ConfinementReport {
  */
 export function enterConfinedRuntime(runtime: ConfinedRuntime): never {
   if (!process.execve) throw new Error(`Cannot replace the process on ${process.platform}`);
-  if (process.platform === 'linux') giveUp(runtime);
-  for (const fd of runtime.descriptors) keepOnExec(fd);
+  if (process.platform === 'linux') {
+    handOn(runtime.descriptors);
+    giveUp(runtime);
+  }
   process.execve(process.execPath, [process.execPath, ...RUNTIME_FLAGS, runtime.script, ...runtime.args], process.env);
   throw new Error('Cannot replace the process');
+}
+
+/** These descriptors and 0 to 2 survive, no other does, whoever left it open. */
+function handOn(descriptors: readonly number[]): void {
+  for (const fd of readdirSync('/proc/self/fd').map(Number)) {
+    try {
+      if (fd > 2) closeOnExec(fd, !descriptors.includes(fd));
+    } catch (error) {
+      // The one that the directory was read through is closed by now.
+      if (!(error instanceof SystemError && error.code === 'EBADF')) throw error;
+    }
+  }
 }
 
 function giveUp({ readable, account, parent = process.ppid }: ConfinedRuntime): void {

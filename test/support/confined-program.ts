@@ -9,7 +9,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { mkdirSync, promises, readFileSync, statSync, writeFileSync, writeSync, writevSync } from 'node:fs';
+import { fstatSync, mkdirSync, promises, readFileSync, statSync, writeFileSync, writeSync, writevSync } from 'node:fs';
 import { connect, createServer, Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import {
@@ -99,6 +99,7 @@ const early: Readonly<Record<string, () => unknown>> = {
     return events(server, 'listening').finally(() => server.close());
   },
   'signal another process': () => process.kill(victim, 'SIGCONT'),
+  'use a descriptor that was not handed on': () => fstatSync(40),
   'use io_uring': () => syscall('io_uring_setup', 425, 1, addressOf(new Uint8Array(120))),
 };
 

@@ -29,7 +29,7 @@ const ONLY_KNOCKD = [
   /^packet is not .*, ignoring\.\.\.$/,
 ];
 /** What the watcher is shut into; what the configuration's checker thinks. */
-const ONLY_OURS = [/^watcher: user /, /^\S+\.conf(:\d+)?: warning: /, /^hint: /];
+const ONLY_OURS = [/^watcher: user /, /^\S+\.conf:\d+: /, /^hint: /];
 
 export interface Lab {
   readonly topology: Topology<'server' | 'client'>;
@@ -54,8 +54,8 @@ export interface Staging {
   readonly on?: Readonly<Record<string, (stage: Stage) => Promise<void>>>;
   /** Programs that wrap knockd, `$0` onwards being knockd itself: for mounts of its own. */
   readonly within?: string;
-  /** Milliseconds to wait after every action; default 0. */
-  readonly pause?: number;
+  /** Milliseconds to wait after every action, or after each in turn; default 0. */
+  readonly pause?: number | readonly number[];
   /** Milliseconds that must pass between the last action and the end, for what must not happen. */
   readonly linger?: number;
   /** How often a command runs before the end, when that is not what the recording has. */
@@ -103,20 +103,19 @@ export async function replay(lab: Lab, sample: KnockdSample, staging: Staging = 
     const extra = new Map(
       (['seqs', 'newlog'] as const).map((ending) => [`${sample.name}.${ending}`, read(`${sample.name}.${ending}`)]),
     );
-    const written = (ending: string): string[] => lines(files.get(`${sample.name}.${ending}`) ?? '');
+    const written = (ending: string): string[] =>
+      lines((files.get(`${sample.name}.${ending}`) ?? '').replaceAll(`${folder}/`, ''));
     const ports = doorPorts(
       sample.config +
         (extra.get(`${sample.name}.seqs`) ?? '') +
         (staging.files ? Object.values(staging.files).join() : ''),
     );
-    const output = [maskOutput(sample.output, ports), maskOutput(knockd.lines, ports)] as const;
+    const ours = knockd.lines.map((line) => line.replaceAll(`${folder}/`, ''));
+    const output = [maskOutput(sample.output, ports), maskOutput(ours, ports)] as const;
     const log = [maskLog(sample.log), maskLog(written('log'))] as const;
     return {
-      output: [
-        ...diffLines(knocks(output[0]), knocks(output[1])),
-        ...diffLines(commands(output[0]), commands(output[1])),
-      ],
-      log: [...diffLines(knocks(log[0]), knocks(log[1])), ...diffLines(commands(log[0]), commands(log[1]))],
+      output: KINDS.flatMap((kind) => diffLines(output[0].filter(kind), output[1].filter(kind))),
+      log: KINDS.flatMap((kind) => diffLines(log[0].filter(kind), log[1].filter(kind))),
       commandOutput: diffLines(sample.commandOutput.map(maskText), written('cmd').map(maskText)),
       status,
       read: (name) => files.get(name) ?? extra.get(name),
@@ -135,6 +134,7 @@ async function play(stage: Stage, sample: KnockdSample, staging: Staging): Promi
   const started = Date.now();
   while (!isUp(stage, sample) && Date.now() - started < PATIENCE && knockd.running) await sleep(10);
   let signal: NodeJS.Signals | undefined;
+  let done = 0;
   for (const action of sample.actions) {
     const remark = /^# (.*)$/.exec(action)?.[1];
     const command = /^\S+\$ (.*)$/.exec(action)?.[1];
@@ -154,7 +154,9 @@ async function play(stage: Stage, sample: KnockdSample, staging: Staging): Promi
       });
     } else continue;
     await quiet(knockd);
-    await sleep(staging.pause ?? 0);
+    const { pause = 0 } = staging;
+    await sleep(typeof pause === 'number' ? pause : (pause[done] ?? 0));
+    done += 1;
   }
   const runs = staging.runs ?? countRuns(sample.output);
   const deadline = Date.now() + PATIENCE;
@@ -224,7 +226,20 @@ function doorPorts(config: string): Set<string> {
 function maskOutput(all: readonly string[], ports: ReadonlySet<string>): string[] {
   const kept: string[] = [];
   let client = false;
+  let skipUntil: RegExp | undefined;
+  let rotated = false;
   for (const line of all) {
+    // The recorder's look at a file; the usage text that knockd prints under every error.
+    if (skipUntil) {
+      if (!skipUntil.test(line)) continue;
+      skipUntil = undefined;
+    }
+    if (line.endsWith(' file is now:')) skipUntil = /^----- |^waiting for /;
+    if (line === 'usage: knockd [options]') skipUntil = /^$/;
+    if (skipUntil || line === '') continue;
+    // The filter's text after a one-time sequence: ours is not text, and was printed at the start.
+    if (rotated && line.startsWith('adding pcap expression ')) continue;
+    rotated = line.startsWith('new sequence for door ');
     if (line.startsWith('----- ') || line.startsWith('  PID ') || /^ *\d+ +\d+ +\d+ \w+ .*knockd/.test(line)) continue;
     // What a client in the lab said, and what the recorder shows of files.
     client = line.startsWith('[client output') || (client && /^(hitting|Failed|getaddrinfo)/.test(line));
@@ -242,6 +257,7 @@ function maskOutput(all: readonly string[], ports: ReadonlySet<string>): string[
 
 function maskLog(all: readonly string[]): string[] {
   // knockd ends some messages with a newline of their own: an empty line belongs to the line before it.
+  if (all.length === 0) return [];
   return all
     .join('\n')
     .replace(/\n(?=\n|$)/g, '⏎')
@@ -258,10 +274,9 @@ function maskText(line: string): string {
 
 const COMMAND = /: running command: |: command returned non-zero/;
 
-function knocks(all: readonly string[]): string[] {
-  return all.filter((line) => !COMMAND.test(line));
-}
-
-function commands(all: readonly string[]): string[] {
-  return all.filter((line) => COMMAND.test(line));
-}
+/** What is compared apart: packets, commands, and everything else. */
+const KINDS: readonly ((line: string) => boolean)[] = [
+  (line) => line.startsWith('packet: '),
+  (line) => COMMAND.test(line),
+  (line) => !line.startsWith('packet: ') && !COMMAND.test(line),
+];
