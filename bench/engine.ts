@@ -1,6 +1,6 @@
 /**
  * What a packet costs the knock engine, by how many attempts are alive, and what a million of them weigh.
- * Run: `node --expose-gc bench/engine.ts`
+ * Run: `node --expose-gc bench/engine.ts` (`--json` for programs; engine-cost.ts does).
  */
 
 import { type Address, ipv4 } from '../src/core/address.ts';
@@ -59,19 +59,35 @@ function residentMegabytes(): number {
   return process.memoryUsage().rss / 2 ** 20;
 }
 
-console.log('live attempts | unknown source, no first step | new first step | stray on an attempt | memory');
-for (const live of [0, 1000, 20_000, 100_000, 1_000_000]) {
+/** What a packet costs with so many attempts alive, in nanoseconds, and what they weigh. */
+export interface EngineCost {
+  readonly live: number;
+  readonly unknown: number;
+  readonly first: number;
+  readonly stray: number;
+  readonly megabytes: number;
+}
+
+function measure(live: number): EngineCost {
   const before = residentMegabytes();
   const engine = new Engine([door], { seed: [0x12345678, 0x9abcdef0], perPrefix: 2 ** 20 });
   engine.setLocalAddresses([LOCAL]);
   for (let index = 1; index <= live; index += 1) engine.packet(syn(ipv4(shuffled(index)), 7000, index), 0);
-  const grown = residentMegabytes() - before;
+  const megabytes = residentMegabytes() - before;
   const unknown = nanoseconds(engine, 5000, (index) => shuffled(0x4000_0000 + index));
   const stray = nanoseconds(engine, 6000, (index) =>
     shuffled(1 + ((Math.imul(index, 7919) >>> 0) % Math.max(live, 1))),
   );
   const first = nanoseconds(engine, 7000, (index) => shuffled(0x2000_0000 + index));
-  console.log(
-    [live, ...[unknown, first, stray].map((ns) => `${ns.toFixed(0)} ns`), `${grown.toFixed(0)} MB`].join(' | '),
-  );
+  return { live, unknown, first, stray, megabytes };
+}
+
+const costs = [0, 1000, 20_000, 100_000, 1_000_000].map(measure);
+if (process.argv.includes('--json')) console.log(JSON.stringify(costs));
+else {
+  console.log('live attempts | unknown source, no first step | new first step | stray on an attempt | memory');
+  for (const { live, unknown, first, stray, megabytes } of costs) {
+    const times = [unknown, first, stray].map((ns) => `${ns.toFixed(0)} ns`);
+    console.log([live, ...times, `${megabytes.toFixed(0)} MB`].join(' | '));
+  }
 }

@@ -106,6 +106,13 @@ function runWithRuntime(name, args) {
     );
     return;
   }
+  const library = missingLibrary();
+  if (library !== undefined) {
+    fail(
+      `${name}: the runtime that came with postern needs ${library.file}: install it (Debian: apt-get install ${library.package})`,
+    );
+    return;
+  }
   if (process.env.NODE_OPTIONS !== undefined) {
     process.env[PARKED_OPTIONS] = process.env.NODE_OPTIONS;
     delete process.env.NODE_OPTIONS;
@@ -127,6 +134,26 @@ function findRuntime(from) {
   }
 }
 
+/** The one library that Node's own Linux builds need and a minimal Debian lacks; undefined when it is there, or nobody can tell. */
+function missingLibrary() {
+  const koffi = loadKoffi();
+  if (process.platform !== 'linux' || koffi === undefined) return undefined;
+  try {
+    koffi.load('libatomic.so.1');
+    return undefined;
+  } catch (_) {
+    return { file: 'libatomic.so.1', package: 'libatomic1' };
+  }
+}
+
+function loadKoffi() {
+  try {
+    return require('koffi');
+  } catch (_) {
+    return undefined;
+  }
+}
+
 /** Replaces this process by `file` run with `argv` (argv[0] is the name it sees); where that is impossible, runs it as a child. */
 function become(file, argv) {
   const problem = exec(file, argv);
@@ -136,13 +163,8 @@ function become(file, argv) {
 
 /** Returns only when it failed: undefined when execv is out of reach here, else why the kernel refused. */
 function exec(file, argv) {
-  if (process.platform === 'win32') return undefined;
-  let koffi;
-  try {
-    koffi = require('koffi');
-  } catch (_) {
-    return undefined;
-  }
+  const koffi = loadKoffi();
+  if (process.platform === 'win32' || koffi === undefined) return undefined;
   const libc = koffi.load(null);
   const fcntl = libc.func('int fcntl(int fd, int command, ...)');
   const signal = libc.func('void *signal(int number, void *handler)');
@@ -178,4 +200,4 @@ function fail(message) {
   process.exit(1);
 }
 
-module.exports = { become, findRuntime, isNewEnough, launch, runWithRuntime };
+module.exports = { become, findRuntime, isNewEnough, launch, missingLibrary, runWithRuntime };

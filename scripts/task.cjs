@@ -4,6 +4,7 @@
  * 1. Installs the packages of package-lock.json (`npm ci`) when node_modules is missing or is not what the lock file says.
  * 2. Installs the Debian packages that the task needs, as root or through a sudo that asks nothing; else names them and goes on.
  *    A service that comes with a package is neither started nor enabled.
+ *    The npm scripts start it with npm's own Node, since the `node` of node_modules/.bin may still lack a library of step 2.
  * 3. Becomes the task's script, run by the project's runtime: Ctrl-C and the exit status are the script's own.
  */
 
@@ -12,7 +13,7 @@
 const { spawn, spawnSync } = require('child_process');
 const fs = require('fs');
 const path = require('path');
-const { become, findRuntime, isNewEnough, runWithRuntime } = require('../bin/launch.cjs');
+const { become, findRuntime, isNewEnough, missingLibrary, runWithRuntime } = require('../bin/launch.cjs');
 
 const ROOT = path.dirname(__dirname);
 
@@ -140,21 +141,27 @@ async function providePrograms(programs) {
   const sudo =
     !root && find('sudo') !== undefined && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0;
   const byRoot = sudo ? ['sudo', '-n'] : [];
-  const missing = programs.filter((program) => find(program) === undefined);
-  if (missing.length === 0) return byRoot;
-  const packages = missing.map((program) => PACKAGES[program] || program);
+  const packages = missingPackages(programs);
+  if (packages.length === 0) return byRoot;
   const list = packages.join(' ');
   if (find('apt-get') !== undefined && (root || sudo)) {
     const services = packages.filter((name) => name in SERVICES).map((name) => SERVICES[name]);
     const settings = [`packages=${list}`, `services=${services.join(' ')}`];
     await runQuietly(`apt-get install ${list}`, byRoot.concat(['env'], settings, ['sh', '-c', INSTALL]));
   }
-  const absent = missing.filter((program) => find(program) === undefined);
-  if (absent.length > 0) {
-    const names = absent.map((program) => PACKAGES[program] || program).join(' ');
-    console.error(`Missing: ${names}; what needs them is left out. To have it all, as root: apt-get install ${names}`);
+  const absent = missingPackages(programs).join(' ');
+  if (absent !== '') {
+    console.error(
+      `Missing: ${absent}; what needs them is left out. To have it all, as root: apt-get install ${absent}`,
+    );
   }
   return byRoot;
+}
+
+function missingPackages(programs) {
+  const packages = programs.filter((name) => find(name) === undefined).map((name) => PACKAGES[name] || name);
+  const library = isNewEnough(process.versions.node) ? undefined : missingLibrary();
+  return library === undefined ? packages : packages.concat(library.package);
 }
 
 /** Runs a command behind one line that says so, with the seconds it takes; shows its output only when it fails. */

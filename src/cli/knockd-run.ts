@@ -27,6 +27,7 @@ import { WatcherProcess } from '../keeper/watcher-process.ts';
 import { unprivilegedAccount } from '../platform/accounts.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { entry } from '../platform/entry.ts';
+import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { addressesOf } from '../platform/interfaces.ts';
 import { interfaceIndex } from '../platform/libc.ts';
 import { type LinkKind, linkKindOf } from '../platform/link-type.ts';
@@ -70,6 +71,7 @@ const MOST_STILLBORN = 3;
 /** Runs until a signal, or the end of a capture file; resolves to the exit status. */
 export async function runKnockd(start: KnockdStart): Promise<number> {
   const { options, detached } = start;
+  keepDescriptorsPrivate();
   let { config } = start;
   const replay = options.read !== undefined;
   const interfaceText = config.interface ?? options.interface ?? DEFAULT_INTERFACE;
@@ -220,13 +222,14 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     journal.event(`re-reading config file: ${options.config}`, true);
     const loaded = start.reload();
     for (const line of loaded.trace) journal.debug(line);
-    for (const line of loaded.complaints) journal.error(line);
+    for (const line of loaded.complaints.flatMap((complaint) => complaint.split('\n'))) journal.error(line);
     if (!loaded.config) return journal.error('the configuration is unchanged');
     journal.debug(`closing log file: ${logFileOf(options, config) ?? ''}`);
     config = loaded.config;
     journal.useSyslog(config.useSyslog);
-    journal.openFile(logFileOf(options, config));
+    journal.openFile(undefined);
     journal.event(`re-opening log file: ${logFileOf(options, config) ?? ''}`, true);
+    journal.openFile(logFileOf(options, config));
     if (kept.file !== undefined) guard?.setUp(guardSetup(kept.file));
     if (splitInterfaces(config.interface ?? options.interface ?? DEFAULT_INTERFACE).join() !== interfaces.join()) {
       journal.error('another interface takes a restart');

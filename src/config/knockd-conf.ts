@@ -11,11 +11,12 @@ import { lintDoors, lintSectionName, looksLikeOptions } from './knockd-door-lint
 import { DOOR_KEYS, OPTION_KEYS, type OptionKey, USE_SYSLOG } from './knockd-keys.ts';
 import { lintBadLine, lintBadSection, lintBare, lintStrayLine, lintUnknownKey } from './knockd-line-lint.ts';
 import { fromBytes, type KnockdLine, knockdLines, toBytes, trimSpace, upperCase } from './knockd-lines.ts';
-import { DEFAULT_STRAYS, type DoorDraft, type KnockdDoor, lowerDoor } from './knockd-lower.ts';
+import { type DoorDraft, type KnockdDoor, lowerDoor } from './knockd-lower.ts';
 import { readTarget } from './knockd-target.ts';
 import { Transcript } from './knockd-transcript.ts';
 import { lintName, lintText } from './knockd-value-lint.ts';
 import { finding, type Problem, quote } from './problem.ts';
+import { DEFAULT_STRAYS } from './strays.ts';
 
 const LONGEST_NAME = 127;
 const LONGEST_SECTION = 254;

@@ -1,13 +1,12 @@
 /**
  * What is doubtful about a door as a whole, or about doors together: sequences that a scan opens or that shadow each
- * other, commands that never run. Each rule looks at every door once, through a table of sequences, so a file of ten thousand
- * doors is no slower per door than one of ten.
+ * other, commands that never run. Each rule looks at every door once.
  */
 
-import { printSteps, type Step } from '../core/door.ts';
 import { fromBytes } from './knockd-lines.ts';
-import { countingGaps, type DoorDraft } from './knockd-lower.ts';
+import type { DoorDraft } from './knockd-lower.ts';
 import { type Finding, finding, quote } from './problem.ts';
+import { lintNeighbours, lintScan, type Sequenced } from './sequence-lint.ts';
 
 const LONGEST_COMMAND = 4095;
 const LONGEST_IPV4 = 15;
@@ -17,9 +16,7 @@ export type Report = (line: number, about: Finding) => void;
 
 /** Reports on all doors that have a sequence. */
 export function lintDoors(doors: readonly DoorDraft[], report: Report): void {
-  const sequences = new SequenceTable();
   const names = new Map<string, number>();
-  for (const door of doors) if (door.steps.length > 0) sequences.add(door);
   for (const door of doors) {
     const first = names.get(door.name);
     if (first === undefined) names.set(door.name, door.line);
@@ -30,8 +27,14 @@ export function lintDoors(doors: readonly DoorDraft[], report: Report): void {
     lintCommands(door, report);
     const line = sequenceLine(door);
     for (const about of lintSteps(door)) report(line, about);
-    if (door.steps.length > 0) lintNeighbours(door, sequences, report);
   }
+  for (const { door, about } of lintNeighbours(doors.map(sequenced))) report(door.sequenceLine, about);
+}
+
+function sequenced(door: DoorDraft): Sequenced {
+  const { name, line, steps, tcpFlags } = door;
+  const target = door.settings.get('Target')?.value;
+  return { name, line, sequenceLine: sequenceLine(door), steps, tcpFlags, ...(target !== undefined && { target }) };
 }
 
 function sequenceLine(door: DoorDraft): number {
@@ -49,22 +52,6 @@ function* lintSteps(door: DoorDraft): Generator<Finding> {
       'TCPFlags has no effect on a sequence of UDP packets',
       'Remove TCPFlags, or mix TCP ports in',
     );
-  }
-}
-
-/** Sequences that say little: one port, UDP alone, or ports side by side that a scan meets in order. */
-export function* lintScan(steps: readonly Step[]): Generator<Finding> {
-  if (steps.length === 1) {
-    const message = 'A sequence of a single port is opened by every port scan';
-    yield finding('warning', message, 'Use three or more ports in no order');
-  } else if (steps.length > 1 && steps.every((step) => step.protocol === 'udp')) {
-    const message =
-      'The sequence is UDP alone: its source can be forged, and only its own ports tell a scan from a knock';
-    yield finding('warning', message, 'Make at least one step TCP');
-  }
-  if (countingGaps(steps) === 0) {
-    const message = 'A port scan opens this sequence: its ports follow each other without a gap';
-    yield finding('warning', message, 'Change the order, or use ports that are not neighbours');
   }
 }
 
@@ -91,49 +78,6 @@ function lintCommands(door: DoorDraft, report: Report): void {
     const message = `${key} may grow to ${length} bytes with the address in it: knockd runs neither command beyond ${LONGEST_COMMAND}`;
     report(setting.line, finding('warning', message, 'Put the command into a script and call that'));
   }
-}
-
-/** Doors by their sequence, to find those that the same packets open. */
-class SequenceTable {
-  readonly #doors = new Map<string, DoorDraft[]>();
-
-  add(door: DoorDraft): void {
-    const key = printSteps(door.steps);
-    const same = this.#doors.get(key);
-    if (!same) this.#doors.set(key, [door]);
-    // A few are enough to tell of one; the bound keeps a file of equal doors linear.
-    else if (same.length < 8) same.push(door);
-  }
-
-  /** An earlier or other door with exactly these steps that hears the same destination. */
-  find(steps: readonly Step[], door: DoorDraft): DoorDraft | undefined {
-    return this.#doors.get(printSteps(steps))?.find((other) => other !== door && hearSame(other, door));
-  }
-}
-
-function hearSame(x: DoorDraft, y: DoorDraft): boolean {
-  const [one, two] = [x.settings.get('Target')?.value, y.settings.get('Target')?.value];
-  const clash = (x.tcpFlags.set & y.tcpFlags.clear) | (x.tcpFlags.clear & y.tcpFlags.set);
-  return clash === 0 && (one === undefined || two === undefined || one === two);
-}
-
-function lintNeighbours(door: DoorDraft, sequences: SequenceTable, report: Report): void {
-  const line = sequenceLine(door);
-  const same = sequences.find(door.steps, door);
-  if (same && same.line < door.line) {
-    const message = `This door has the same sequence as ${place(same)}: one knock opens both`;
-    report(line, finding('warning', message, 'Change one of the two sequences'));
-  }
-  for (let length = 1; length < door.steps.length; length++) {
-    const shorter = sequences.find(door.steps.slice(0, length), door);
-    if (!shorter) continue;
-    const message = `The sequence begins with the whole sequence of ${place(shorter)}: every knock opens that door too`;
-    report(line, finding('warning', message, 'Change the first ports of one of the two'));
-  }
-}
-
-function place(door: DoorDraft): string {
-  return `door ${quote(door.name)} of line ${door.line}`;
 }
 
 /** Is it a door to knockd, and `[options]` to its author? */

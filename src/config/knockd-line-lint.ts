@@ -3,9 +3,10 @@
  * and keys are byte strings as written.
  */
 
-import { DOOR_KEYS, nearestKey, OPTION_KEYS, USE_SYSLOG } from './knockd-keys.ts';
+import { DOOR_KEYS, OPTION_KEYS, USE_SYSLOG } from './knockd-keys.ts';
 import { fromBytes, type KnockdLine, trimSpace, upperCase } from './knockd-lines.ts';
 import { type Finding, finding, quote } from './problem.ts';
+import { nearestKey } from './spelling.ts';
 
 export type SectionKind = 'options' | 'door';
 

@@ -1,13 +1,13 @@
 /** One_Time_Sequences while the configuration is read: what knockd says about the file, what we say, and the line in force. */
 
 import { printSteps } from '../core/door.ts';
-import { lintScan } from './knockd-door-lint.ts';
 import { fromBytes } from './knockd-lines.ts';
 import type { Transcript } from './knockd-transcript.ts';
 import { lintSequence } from './knockd-value-lint.ts';
 import { describeFault, readSequence } from './knockd-values.ts';
 import { type OneTimeEntry, type OneTimeList, readOneTime } from './one-time.ts';
 import { finding, quote } from './problem.ts';
+import { lintScan } from './sequence-lint.ts';
 
 export interface OneTimeDirective {
   readonly door: string;

@@ -30,7 +30,7 @@ export interface TcpFlags {
 /** How one door is knocked on. */
 export interface Door {
   readonly name: string;
-  /** 1-32 steps, in the order they have to arrive. */
+  /** 1-32 steps, in the order they have to arrive; without any the door is shut: a one-time door whose sequences are used up. */
   readonly steps: readonly Step[];
   /** Milliseconds from the first step to the last; a knock that takes this long or longer has failed. */
   readonly window: number;

@@ -12,6 +12,11 @@ export function stepKey(protocol: Protocol, port: number): number {
 
 const FEWEST_CANDIDATES = 4;
 
+/** The lock of a door; undefined for one that is shut, having no steps. */
+export function lockOf(door: Door): Lock | undefined {
+  return door.steps.length === 0 ? undefined : new Lock(door);
+}
+
 export class Lock {
   readonly keys: readonly number[];
   readonly window: number;
@@ -20,11 +25,11 @@ export class Lock {
   readonly candidates: number;
   /** Must an opening be remembered, because its last packet, sent again, would be a first step? */
   readonly remembers: boolean;
+  readonly target: Address | undefined;
   readonly #flags: TcpFlags;
-  readonly #target: Address | undefined;
 
   constructor(door: Door) {
-    if (door.steps.length < 1 || door.steps.length > 32) throw new RangeError(`A door of ${door.steps.length} steps`);
+    if (door.steps.length > 32) throw new RangeError(`A door of ${door.steps.length} steps`);
     this.keys = door.steps.map((step) => stepKey(step.protocol, step.port));
     this.window = door.window;
     this.strays = Math.min(door.strays, MOST_STRAYS);
@@ -32,8 +37,8 @@ export class Lock {
     const starts = this.keys.slice(0, -1).filter((key) => key === this.keys[0]).length;
     this.candidates = Math.max(FEWEST_CANDIDATES, starts);
     this.remembers = this.keys.at(-1) === this.keys[0] && door.steps[0]?.protocol === 'tcp';
+    this.target = door.target;
     this.#flags = door.tcpFlags;
-    this.#target = door.target;
   }
 
   get length(): number {
@@ -42,7 +47,7 @@ export class Lock {
 
   /** Does the door look at this packet at all? `local` says whether its destination is one of our addresses. */
   sees(packet: Packet, local: boolean): boolean {
-    if (this.#target ? !sameAddress(this.#target, packet.destination) : !local) return false;
+    if (this.target ? !sameAddress(this.target, packet.destination) : !local) return false;
     return packet.protocol === 'udp' || fitsFlags(this.#flags, packet.flags);
   }
 

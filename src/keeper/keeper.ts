@@ -6,7 +6,7 @@
  * used before its door opens. A reload that fails changes nothing.
  */
 
-import { DEFAULT_STRAYS, lowerStrays } from '../config/knockd-lower.ts';
+import { DEFAULT_STRAYS, lowerStrays } from '../config/strays.ts';
 import { type Address, family, isHost, printAddress } from '../core/address.ts';
 import { Allowance } from '../core/allowance.ts';
 import { type Door, printSteps, type Step } from '../core/door.ts';

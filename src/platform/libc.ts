@@ -69,6 +69,16 @@ const c = {
   fcntl: bound('int fcntl(int fd, int command, ...)'),
   prctl: bound('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
   dup2: bound('int dup2(int from, int to)'),
+  posixSpawn: bound(
+    'int posix_spawn(_Out_ int *pid, const char *file, const void *actions, const void *attributes, const char **argv, const char **envp)',
+  ),
+  spawnActionsInit: bound('int posix_spawn_file_actions_init(void *actions)'),
+  spawnActionsDup2: bound('int posix_spawn_file_actions_adddup2(void *actions, int from, int to)'),
+  spawnAttributesInit: bound('int posix_spawnattr_init(void *attributes)'),
+  spawnAttributesFlags: bound('int posix_spawnattr_setflags(void *attributes, short flags)'),
+  spawnAttributesDefault: bound('int posix_spawnattr_setsigdefault(void *attributes, const void *signals)'),
+  spawnAttributesMask: bound('int posix_spawnattr_setsigmask(void *attributes, const void *signals)'),
+  waitpid: bound('int waitpid(int pid, _Out_ int *status, int options)'),
   syscall: bound('long syscall(long number, intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e)'),
 };
 
@@ -146,6 +156,45 @@ export function closeOnExec(fd: number, closed: boolean): void {
   const F_SETFD = 2;
   const FD_CLOEXEC = 1;
   check('fcntl', c.fcntl(fd, F_SETFD, 'int', closed ? FD_CLOEXEC : 0));
+}
+
+/** Larger than posix_spawnattr_t and posix_spawn_file_actions_t in glibc and musl, on all machines. */
+const SPAWN_BYTES = 512;
+const SIGSET_BYTES = 128;
+
+let spawnSettings: { readonly actions: Uint8Array; readonly attributes: Uint8Array } | undefined;
+
+/** A session of its own, no signal blocked or ignored, descriptors 0 to 2 kept although Node marks them to be closed. */
+function settingsForSession(): { readonly actions: Uint8Array; readonly attributes: Uint8Array } {
+  const POSIX_SPAWN_SETSIGDEF = 0x04;
+  const POSIX_SPAWN_SETSIGMASK = 0x08;
+  const POSIX_SPAWN_SETSID = 0x80;
+  const actions = new Uint8Array(SPAWN_BYTES);
+  c.spawnActionsInit(actions);
+  for (const fd of [0, 1, 2]) c.spawnActionsDup2(actions, fd, fd);
+  const attributes = new Uint8Array(SPAWN_BYTES);
+  c.spawnAttributesInit(attributes);
+  c.spawnAttributesFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
+  c.spawnAttributesDefault(attributes, new Uint8Array(SIGSET_BYTES).fill(0xff));
+  c.spawnAttributesMask(attributes, new Uint8Array(SIGSET_BYTES));
+  return { actions, attributes };
+}
+
+/** Starts a program by posix_spawn(3) in a session of its own, with descriptors 0 to 2; returns its process id. Linux only. */
+export function spawnSession(file: string, argv: readonly string[], env: readonly string[]): number {
+  spawnSettings ??= settingsForSession();
+  const { actions, attributes } = spawnSettings;
+  const pid = [0];
+  const errno = c.posixSpawn(pid, file, actions, attributes, [...argv, null], [...env, null]) as number;
+  if (errno !== 0) throw new SystemError('posix_spawn', errno);
+  return pid[0] ?? 0;
+}
+
+/** Collects a child that has ended; its wait status (wait(2)). */
+export function waitpid(pid: number): number {
+  const status = [0];
+  check('waitpid', c.waitpid(pid, status, 0));
+  return status[0] ?? 0;
 }
 
 /** A system call the C library has no wrapper for. Pointer arguments come from `addressOf`. */

@@ -5,18 +5,13 @@
 
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import type { Duplex, Readable } from 'node:stream';
+import { canSpawnSessions, type Ending, type RunningProgram, startSession } from './session.ts';
 
-/** How a program ended: an exit status, or the signal that ended it, or why it could not be started. */
-export type Ending = { readonly status: number } | { readonly signal: string } | { readonly failed: string };
-
-export interface RunningProgram {
-  readonly pid: number | undefined;
-  readonly ended: Promise<Ending>;
-  kill(signal: NodeJS.Signals): void;
-}
+export type { Ending, RunningProgram } from './session.ts';
 
 /** Runs one command line with `/bin/sh -c`, as knockd does: same environment, directory, descriptors 0-2; its own session. */
 export function runShell(command: string): RunningProgram {
+  if (canSpawnSessions()) return startSession('/bin/sh', ['sh', '-c', command]);
   return running(
     spawn('/bin/sh', ['-c', command], { argv0: 'sh', detached: true, stdio: ['inherit', 'inherit', 'inherit'] }),
   );

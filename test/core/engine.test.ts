@@ -223,22 +223,28 @@ test('Engine.replaceDoor() leaves the other doors alone, and counts what it forg
   assert.deepEqual(knock(engine, [3], 100), ['B stage 2', 'B opened']);
 });
 
-test('Engine.replaceDoor() without a door shuts it for good, until there is one again', () => {
-  const engine = engineOf(door('1,2', { target: OTHER }), door('3:udp,4'));
-  knock(engine, [3]);
-  engine.replaceDoor(0, undefined);
-  engine.replaceDoor(1, undefined);
-  const at = { destination: OTHER };
-  assert.deepEqual(engine.packet(packet(CLIENT, 1, at), 50), []);
-  assert.equal(engine.counters.foreign, 1, 'its target is nobody any more');
-  assert.deepEqual(knock(engine, [1, 2, 3, 4], 100), []);
-  assert.deepEqual(engine.expire(1e9), []);
-  engine.replaceDoor(0, door('1,2'));
-  assert.deepEqual(knock(engine, [1, 2], 1e9), ['A stage 1', 'A stage 2', 'A opened']);
+test('Engine.replaceDoor() without a door shuts it, until there is one again', () => {
+  for (const shut of [undefined, door('1', { steps: [], target: OTHER })]) {
+    const engine = engineOf(door('1,2', { target: OTHER }), door('3:udp,4'));
+    knock(engine, [3]);
+    engine.replaceDoor(0, shut);
+    engine.replaceDoor(1, shut);
+    engine.packet(packet(CLIENT, 1, { destination: OTHER }), 50);
+    assert.equal(engine.counters.foreign, 1, 'its target is nobody any more');
+    assert.deepEqual(knock(engine, [1, 2, 3, 4], 100), []);
+    assert.deepEqual(engine.expire(1e9), []);
+    engine.replaceDoor(0, door('1,2'));
+    assert.deepEqual(knock(engine, [1, 2], 1e9), ['A stage 1', 'A stage 2', 'A opened']);
+  }
 });
 
-test('Engine refuses doors that are none', () => {
-  assert.throws(() => engineOf(door('1', { steps: [] })), RangeError);
+test('Engine leaves a door without steps shut, and opens the others', () => {
+  const engine = engineOf(door('1', { steps: [], target: OTHER }), door('1,2'));
+  assert.deepEqual(knock(engine, [0, 1, 2]), ['B stage 1', 'B stage 2', 'B opened']);
+  assert.equal(engine.nextDeadline(), undefined);
+});
+
+test('Engine refuses doors of more than 32 steps, and to replace one it does not have', () => {
   assert.throws(() => engineOf(door(new Array(33).fill('1').join())), RangeError);
   assert.throws(() => engineOf(door('1')).replaceDoor(1, door('1')), RangeError);
 });

@@ -6,12 +6,12 @@
  */
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createTopology, unavailable } from '../support/netns.ts';
+import { Running } from '../support/running.ts';
 
 const skip = unavailable();
 
@@ -106,37 +106,31 @@ console.log('ready');
 if (process.argv[1] === 'wait') setInterval(() => {}, 1000);
 `;
 
-function startMaker(mode: string): ReturnType<typeof spawn> {
-  const stdio = ['ignore', 'pipe', 'ignore'] as const;
-  return spawn(process.execPath, ['--input-type=module', '-e', MAKER, mode], { stdio: [...stdio] });
+function startMaker(mode: string): Running {
+  return new Running([process.execPath, '--input-type=module', '-e', MAKER, mode]);
 }
 
 test('A topology goes with its process, however that ends but by SIGKILL', { skip }, async () => {
   for (const end of ['throw', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const maker = startMaker(end === 'throw' ? 'throw' : 'wait');
-    const exit = once(maker, 'exit');
     if (end !== 'throw') {
-      await once(maker.stdout!, 'data');
-      assert.equal(ofProcess(maker.pid!).length, 2);
+      await maker.waitForLine(/^ready$/);
+      assert.equal(ofProcess(maker.pid).length, 2);
       maker.kill(end);
     }
-    const [status] = (await exit) as [number];
-    assert.equal(status, { throw: 1, SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }[end]);
-    assert.deepEqual(ofProcess(maker.pid!), [], end);
+    const { status } = await maker.ended;
+    assert.equal(status, { throw: 1, SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }[end], maker.stderr);
+    assert.deepEqual(ofProcess(maker.pid), [], end);
   }
 });
 
 test('What a killed process left behind goes when the next one starts', { skip }, async () => {
   const killed = startMaker('wait');
-  const exit = once(killed, 'exit');
-  await once(killed.stdout!, 'data');
-  killed.kill('SIGKILL');
-  await exit;
-  assert.equal(ofProcess(killed.pid!).length, 2);
+  await killed.waitForLine(/^ready$/);
+  await killed.stop('SIGKILL');
+  assert.equal(ofProcess(killed.pid).length, 2);
   const next = startMaker('wait');
-  await once(next.stdout!, 'data');
-  assert.deepEqual(ofProcess(killed.pid!), []);
-  const end = once(next, 'exit');
-  next.kill('SIGTERM');
-  await end;
+  await next.waitForLine(/^ready$/);
+  assert.deepEqual(ofProcess(killed.pid), []);
+  await next.stop();
 });

@@ -8,7 +8,18 @@ import { test } from 'node:test';
 const root = join(import.meta.dirname, '../..');
 const src = join(root, 'src');
 
-type Room = 'core' | 'platform' | 'config' | 'capture' | 'store' | 'watcher' | 'keeper' | 'client' | 'cli';
+type Room =
+  | 'core'
+  | 'platform'
+  | 'config'
+  | 'capture'
+  | 'firewall'
+  | 'store'
+  | 'control'
+  | 'watcher'
+  | 'keeper'
+  | 'client'
+  | 'cli';
 
 /** Besides itself. `platform` takes only types from `core`. */
 const MAY_IMPORT: Readonly<Record<Room, readonly Room[]>> = {
@@ -16,11 +27,13 @@ const MAY_IMPORT: Readonly<Record<Room, readonly Room[]>> = {
   platform: ['core'],
   config: ['core', 'platform'],
   capture: ['core', 'platform'],
+  firewall: ['core', 'platform'],
   store: ['core', 'platform'],
+  control: ['core', 'platform'],
   watcher: ['core', 'platform', 'capture'],
-  keeper: ['core', 'platform', 'config', 'store'],
+  keeper: ['core', 'platform', 'config', 'firewall', 'store', 'control'],
   client: ['core', 'platform', 'config'],
-  cli: ['core', 'platform', 'config', 'capture', 'store', 'keeper', 'client'],
+  cli: ['core', 'platform', 'config', 'capture', 'firewall', 'store', 'control', 'keeper', 'client'],
 };
 
 interface Import {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { countingGaps, lowerStrays } from '../../src/config/knockd-lower.ts';
 import { atoi, readSequence } from '../../src/config/knockd-values.ts';
+import { countingGaps, lowerStrays } from '../../src/config/strays.ts';
 
 const strays = (sequence: string, wanted = 2): number => lowerStrays(readSequence(sequence).steps, wanted);
 

@@ -1,0 +1,53 @@
+/** The bench's hand on the wire for what has to be timed, or sent too often to be spelled out; floods are the test sender's. */
+
+import { join } from 'node:path';
+import type { Host } from '../test/support/netns.ts';
+
+export interface KnockOrder {
+  /** The n-th knock comes from the n-th address counted from here. */
+  readonly firstSource: string;
+  readonly destination: string;
+  readonly ports: readonly number[];
+  readonly count: number;
+  /** Where the command's byte arrives. */
+  readonly fifo: string;
+}
+
+/** One SYN to each port from 1 to 65,535, as fast as they go. */
+export interface SweepOrder {
+  readonly source: string;
+  readonly destination: string;
+  readonly order: 'ascending' | 'random';
+}
+
+/** What send-knocks.ts reads, a line each. */
+export type Order = { readonly knock: KnockOrder } | { readonly sweep: SweepOrder };
+
+export interface Knocker {
+  /** Knocks one after another; the milliseconds from each last packet to its command. Throws when a knock opens nothing. */
+  knock(order: KnockOrder): Promise<readonly number[]>;
+  /** Sweeps all ports once; the milliseconds it took. */
+  sweep(order: SweepOrder): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const KNOCK_PATIENCE = 2_000;
+
+/** Starts a knocker on a host's first interface; it ends with the topology at the latest. */
+export function startKnocker(host: Host): Knocker {
+  const face = host.interfaces[0]!;
+  const program = join(import.meta.dirname, 'send-knocks.ts');
+  const running = host.spawn([process.execPath, program, face.name, face.peerMac], { input: { open: true } });
+  const give = async (order: Order, patience: number): Promise<unknown> => {
+    const from = running.lines.length;
+    running.write(`${JSON.stringify(order)}\n`);
+    const [line] = await running.waitForLine(/^\{"answer".*/, patience, from);
+    return (JSON.parse(line) as { answer: unknown }).answer;
+  };
+  return {
+    knock: async (order) => (await give({ knock: order }, 5_000 + order.count * KNOCK_PATIENCE)) as number[],
+    sweep: async (order) => (await give({ sweep: order }, 30_000)) as number,
+    // It may wait in a read that no command will end.
+    stop: async () => void (await running.stop('SIGKILL')),
+  };
+}

@@ -1,0 +1,66 @@
+/**
+ * What the keeper asks of a firewall: close these ports, open one for a source until its time. One port; nftables, iptables with ipset,
+ * pf, ipfw and the administrator's own command implement it, and one contract test holds them to it.
+ *
+ * A grant is one element with a time of its own where the kernel can (`expires`), else the keeper closes it by timer.
+ * Every operation is done when its promise resolves, and rejects with a `FirewallError` when the firewall refused: nothing is
+ * half open. Operations may be asked for at any rate; a driver keeps their order.
+ */
+
+import type { Address } from '../core/address.ts';
+import type { DoorPolicy } from '../core/policy.ts';
+
+/** What a closed port looks like: nothing, the refusal of an unused port, or whatever this host does with unused ports. */
+export type Face = 'drop' | 'reset' | 'mirror';
+
+export interface Guard {
+  readonly doors: readonly DoorPolicy[];
+  readonly face: Face;
+  /** IPv6 sources are kept by their network of this many bits (64 unless configured). */
+  readonly ipv6Prefix: number;
+}
+
+export interface Grant {
+  readonly door: string;
+  readonly source: Address;
+  /** Milliseconds from now. */
+  readonly remaining: number;
+  /** Who and how, for people who list the kernel's tables: printable ASCII, at most 100 characters. */
+  readonly comment: string;
+}
+
+export interface Ban {
+  readonly source: Address;
+  readonly remaining: number;
+}
+
+export interface FirewallDriver {
+  readonly name: string;
+  /** The kernel ends grants by itself, whatever becomes of us. */
+  readonly expires: boolean;
+  /**
+   * Puts the guard in force, in one step: the first time, or instead of the one that is there. Grants and bans that stand survive;
+   * those of doors that are gone do not. Sessions that live when a port is first guarded go on.
+   */
+  install(guard: Guard): Promise<void>;
+  /** Opens a door for a source, or begins the time of its grant anew. */
+  open(grant: Grant): Promise<void>;
+  /** Ends a grant; sessions are treated as the door's `close` says. Ending what has ended is no error. */
+  close(door: string, source: Address): Promise<void>;
+  /** Drops everything from a source until the time is over. Banning again begins anew. */
+  ban(ban: Ban): Promise<void>;
+  unban(source: Address): Promise<void>;
+  /** What stands in the kernel now, to be reconciled with what should. */
+  list(): Promise<{ readonly grants: readonly Grant[]; readonly bans: readonly Ban[] }>;
+  /** Takes guard and grants away altogether: every port is as if we had never been. */
+  remove(): Promise<void>;
+  /** Calls `lost` when somebody else removed or changed the guard; the keeper installs it again. */
+  watch(lost: () => void): { close(): void };
+  /** Releases sockets and helpers; the guard stays. */
+  stop(): Promise<void>;
+}
+
+/** The firewall refused, in words for the administrator. */
+export class FirewallError extends Error {
+  override readonly name = 'FirewallError';
+}
