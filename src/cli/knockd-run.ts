@@ -1,5 +1,5 @@
 /**
- * Puts the parts of knockd together and keeps them running: journal, sockets, watcher, keeper, stop commands, signals.
+ * Puts the parts of knockd together and keeps them running: journal, listening, commands, signals.
  *
  * Order of the start, as knockd's: log, capture and filter (errors here are still the terminal's), then the background, the pid
  * file, the signal handlers, and `starting up, listening on` when the watcher is ready for the first knock.
@@ -12,39 +12,26 @@ import type { KnockdConfig } from '../config/knockd-conf.ts';
 import { printExpressions } from '../config/knockd-expression.ts';
 import type { KnockdDoor } from '../config/knockd-lower.ts';
 import { type Address, printAddress } from '../core/address.ts';
-import { CaptureError, CaptureSockets } from '../keeper/capture-sockets.ts';
-import { Commands } from '../keeper/commands.ts';
-import { Guard } from '../keeper/guard.ts';
+import { CaptureError } from '../keeper/capture-sockets.ts';
+import { type GuardLog, openCommandDoors } from '../keeper/command-doors.ts';
 import { Journal, reasonOf } from '../keeper/journal.ts';
-import { type GuardedDoor, Keeper } from '../keeper/keeper.ts';
+import type { KnockedDoor } from '../keeper/keeper.ts';
+import { knockdWords } from '../keeper/knockd-words.ts';
+import { Listening, type Source } from '../keeper/listening.ts';
 import { Names, nameFromGetent } from '../keeper/names.ts';
 import { spendOneTime } from '../keeper/one-time-file.ts';
-import { type KeptStops, openStops, stateFile } from '../keeper/open-stops.ts';
-import { Openings } from '../keeper/openings.ts';
-import { PendingStops } from '../keeper/pending-stops.ts';
+import { stateFile } from '../keeper/open-stops.ts';
+import type { OpenableDoor } from '../keeper/openings.ts';
 import { type PidFile, PidFileTaken, writePidFile } from '../keeper/pid-file.ts';
-import { WatcherProcess } from '../keeper/watcher-process.ts';
 import { unprivilegedAccount } from '../platform/accounts.ts';
-import { monotonicNow, wallNow } from '../platform/clock.ts';
-import { entry } from '../platform/entry.ts';
+import { wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
-import { addressesOf } from '../platform/interfaces.ts';
 import { interfaceIndex } from '../platform/libc.ts';
 import { type LinkKind, linkKindOf } from '../platform/link-type.ts';
-import { listeningPorts } from '../platform/listeners.ts';
 import { notify } from '../platform/notify.ts';
-import {
-  type ConnectedProgram,
-  type Ending,
-  readProgram,
-  runShell,
-  startCapture,
-  startConnected,
-} from '../platform/process.ts';
-import { watchRoutes } from '../platform/route-monitor.ts';
+import { readProgram } from '../platform/process.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
-import { openMemoryStops } from '../store/memory-stops.ts';
 import { detach } from './daemon.ts';
 import type { KnockdOptions } from './knockd-options.ts';
 import type { LoadedConfig } from './load-knockd-conf.ts';
@@ -59,14 +46,13 @@ export interface KnockdStart {
   readonly ready?: () => void;
 }
 
+type CommandDoor = KnockedDoor & OpenableDoor;
+
 const SIGNALS = { SIGTERM: 15, SIGINT: 2 } as const;
-const PUBLIC_PORTS_EVERY = 2000;
 const DEFAULT_INTERFACE = 'eth0';
 const DEFAULT_PID_FILE = '/var/run/knockd.pid';
 const LOOKUP_TIMEOUT = 5000;
 const LONGEST_FAREWELL = 2000;
-/** Watchers that may die before the first one is ready: after that, nobody listens and the start has failed. */
-const MOST_STILLBORN = 3;
 
 /** Runs until a signal, or the end of a capture file; resolves to the exit status. */
 export async function runKnockd(start: KnockdStart): Promise<number> {
@@ -74,9 +60,10 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   keepDescriptorsPrivate();
   let { config } = start;
   const replay = options.read !== undefined;
+  const dry = replay && !options.runCommands;
   const interfaceText = config.interface ?? options.interface ?? DEFAULT_INTERFACE;
   const interfaces = splitInterfaces(interfaceText);
-  const account = unprivilegedAccount();
+  const { promise: over, resolve: finish } = Promise.withResolvers<number>();
 
   const journal = new Journal({
     stdout: (text) => void process.stdout.write(text),
@@ -87,136 +74,75 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   journal.show({ verbose: options.verbose || replay, debug: options.debug });
   journal.useSyslog(config.useSyslog);
   journal.openFile(logFileOf(options, config));
+  const names = new Names(options.lookup ? lookUp : undefined);
 
-  let sockets: CaptureSockets | undefined;
-  let file: number | undefined;
+  let listening: Listening<CommandDoor>;
   try {
-    if (options.read !== undefined) file = openSync(options.read, 'r');
-    else if (options.capture === 'ring') {
-      const doors = config.doors.map((door) => door.knock);
-      const input = { doors, publicPorts: listeningPorts(), ipv6: options.ipv6 };
-      sockets = new CaptureSockets(interfaces, input, (relaxed) =>
-        journal.event(`the capture filter is too long for this kernel, it lets more through (${relaxed.join(', ')})`),
-      );
-    }
+    listening = new Listening({
+      source: openSource(options, interfaces),
+      doors: commandDoors(config.doors, dry),
+      ipv6: options.ipv6,
+      packets: options.debug,
+      silent: detached,
+      tell: knockdWords(journal, names),
+      open: (door, source) => doors.openings.open(door, source),
+      spendOneTime: dry ? () => undefined : spendOneTime,
+      ready: () => {
+        if (!replay) started();
+      },
+      died: (how) => journal.error(`watcher ${how}, starting another`),
+      over: (reason) => {
+        if (reason !== undefined) journal.error(replay ? `${options.read}: ${reason}` : reason);
+        whenIdle(() => finish(reason === undefined ? 0 : 1));
+      },
+      relaxed: (given) =>
+        journal.event(`the capture filter is too long for this kernel, it lets more through (${given.join(', ')})`),
+    });
   } catch (error) {
     if (error instanceof CaptureError) process.stderr.write(`${error.message}\n`);
     else process.stderr.write(`${options.read ?? 'capture'}: ${reasonOf(error)}\n`);
     return 1;
   }
-  const local = (): readonly Address[] => interfaces.flatMap((name) => addressesOf(name, options.ipv6));
-  if (!replay) describeCapture(journal, config, interfaces, local());
+  if (!replay) describeCapture(journal, config, interfaces, listening.addresses);
 
   let pidFile: PidFile | undefined;
   if (detached) {
+    const path = config.pidFile ?? options.pidFile ?? DEFAULT_PID_FILE;
     try {
-      pidFile = writePidFile(config.pidFile ?? options.pidFile ?? DEFAULT_PID_FILE);
+      pidFile = writePidFile(path);
     } catch (error) {
       if (error instanceof PidFileTaken) {
         process.stderr.write(`${error.message}\n`);
         return 1;
       }
-      const path = config.pidFile ?? options.pidFile ?? DEFAULT_PID_FILE;
       journal.event(`could not create pid file ${path}: ${reasonOf(error)}`);
     }
   }
 
-  const kept = replay
-    ? forReplay()
-    : await openStops(stateFile(stateFolder(options), options.config, interfaceText), pause);
+  const guardLog = (): GuardLog => ({
+    logFile: logFileOf(options, config),
+    syslog: config.useSyslog,
+    verbose: options.verbose && !detached,
+  });
+  const stops = replay ? undefined : stateFile(stateFolder(options), options.config, interfaceText);
+  const doors = await openCommandDoors({ journal, names, dry, log: guardLog(), stateFile: stops });
   const needsDisk = config.doors.some((door) => door.stopCommand !== undefined || door.stopCommand6 !== undefined);
-  if (needsDisk) for (const warning of kept.warnings) journal.error(warning);
-
-  const dry = replay && !options.runCommands;
-  const commands = new Commands({ run: dry ? runNothing : runShell, after });
-  const guard = kept.file === undefined ? undefined : new Guard(guardSetup(kept.file));
-  function guardSetup(stateFileName: string): ConstructorParameters<typeof Guard>[0] {
-    const logFile = logFileOf(options, config);
-    return { stateFile: stateFileName, logFile, syslog: config.useSyslog, verbose: options.verbose && !detached };
-  }
-  let storeFailed = false;
-  const stops: PendingStops = new PendingStops(kept.store, {
-    wallNow,
-    after,
-    run: (stop, ended) => openings.stop(stop, ended),
-    storeFailed: (error) => {
-      if (!storeFailed) journal.error(`warning: cannot record stop commands: ${(error as Error).message}`);
-      storeFailed = true;
-    },
-    scheduled: () => guard?.ensure(),
-  });
-  const lookup = async (address: string): Promise<string | undefined> => {
-    const found = await readProgram(['getent', 'hosts', address], {
-      timeout: LOOKUP_TIMEOUT,
-      limit: 4096,
-      ...dropTo(account),
-    });
-    return nameFromGetent(found.output);
-  };
-  const names = new Names(options.lookup ? lookup : undefined);
-  const openings = new Openings({ commands, stops, journal, names, dry });
-
-  const { promise: over, resolve: finish } = Promise.withResolvers<number>();
-  const keeper = new Keeper(
-    {
-      journal,
-      names,
-      openings,
-      sockets,
-      addresses: () => (replay ? 'any' : local()),
-      listeningPorts,
-      spendOneTime: dry ? () => undefined : spendOneTime,
-      monotonicNow,
-      ended: (reason) => {
-        if (reason !== undefined) journal.error(`${options.read ?? options.capture}: ${reason}`);
-        if (replay) whenIdle(() => finish(reason === undefined ? 0 : 1));
-        else watcher.replace();
-      },
-      ready: () => {
-        if (!replay) started();
-      },
-    },
-    { ipv6: options.ipv6, packets: options.debug },
-  );
+  if (needsDisk) for (const warning of doors.warnings) journal.error(warning);
   const whenIdle = (done: () => void): void => {
-    if (commands.running === 0 && stops.size === 0) done();
-    else setTimeout(() => whenIdle(done), 50);
+    if (replay && doors.busy()) after(50, () => whenIdle(done));
+    else done();
   };
-
-  const watcher: WatcherProcess = new WatcherProcess({
-    start: () => startWatcher({ sockets, file, interfaces, account, silent: detached }),
-    report: (report) => keeper.hear(report),
-    started: () => keeper.instruct(),
-    died: (how) => {
-      journal.error(`watcher ${how}, starting another`);
-      if (announced || ++stillborn < MOST_STILLBORN) return;
-      journal.error('the watcher does not start; see the lines above');
-      finish(1);
-    },
-    monotonicNow,
-    after,
-  });
-  let announced = false;
-  let stillborn = 0;
-  keeper.employ(watcher);
-  keeper.configure(guarded(config.doors, dry));
-  watcher.start();
 
   const started = (): void => {
-    if (announced) return;
-    announced = true;
     journal.say(`listening on ${interfaceText}...`);
     journal.log(`starting up, listening on ${interfaceText}`);
     start.ready?.();
     notify('READY=1');
     // Before anything is started that outlives this moment: it would hold on to the terminal.
     if (detached) detach();
-    const adopted = stops.adopt();
+    const adopted = doors.adopt();
     if (adopted > 0) journal.event(`${adopted} stop commands are pending from before`);
   };
-
-  const routes = sockets && watchRoutes(() => keeper.networkChanged());
-  const ports = setInterval(() => keeper.refreshPublicPorts(), PUBLIC_PORTS_EVERY);
 
   const reload = (): void => {
     journal.event(`re-reading config file: ${options.config}`, true);
@@ -230,47 +156,44 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     journal.openFile(undefined);
     journal.event(`re-opening log file: ${logFileOf(options, config) ?? ''}`, true);
     journal.openFile(logFileOf(options, config));
-    if (kept.file !== undefined) guard?.setUp(guardSetup(kept.file));
+    doors.setUpGuard(guardLog());
     if (splitInterfaces(config.interface ?? options.interface ?? DEFAULT_INTERFACE).join() !== interfaces.join()) {
       journal.error('another interface takes a restart');
     }
-    keeper.configure(guarded(config.doors, dry));
-    for (const line of printExpressions(config.doors, local())) journal.debug(line);
+    listening.configure(commandDoors(config.doors, dry));
+    for (const line of printExpressions(config.doors, listening.addresses)) journal.debug(line);
   };
+  const words = knockdWords(journal, names);
   process.on('SIGHUP', reload);
-  process.on('SIGUSR2', () => keeper.logCounts());
+  process.on('SIGUSR2', () => words({ type: 'counted', counts: listening.counts }));
   for (const [signal, status] of Object.entries(SIGNALS)) process.on(signal, () => finish(status));
 
+  listening.start();
   const status = await over;
   process.off('SIGHUP', reload);
-  clearInterval(ports);
-  routes?.close();
-  watcher.stop();
+  listening.stop();
   if (!replay) {
     journal.say('waiting for child processes...');
     // A stop command that runs right now would be run again by whoever comes next.
-    for (let waited = 0; commands.running > 0 && waited < LONGEST_FAREWELL; waited += 20) await pause(20);
+    await doors.idle(LONGEST_FAREWELL);
     journal.say('closing...');
     journal.log('shutting down');
   }
-  if (stops.size === 0) guard?.dismiss();
-  stops.release();
-  sockets?.close();
+  doors.release();
   pidFile?.remove();
   return status;
+}
+
+function openSource(options: KnockdOptions, interfaces: readonly string[]): Source {
+  if (options.read !== undefined) return { kind: 'file', descriptor: openSync(options.read, 'r') };
+  return { kind: options.capture, interfaces };
 }
 
 /** `eth0,wg0` is two interfaces, unless one has that very name. */
 function splitInterfaces(text: string): readonly string[] {
   if (!text.includes(',') || interfaceIndex(text) !== 0) return [text];
-  return [
-    ...new Set(
-      text
-        .split(',')
-        .map((name) => name.trim())
-        .filter((name) => name !== ''),
-    ),
-  ];
+  const names = text.split(',').map((name) => name.trim());
+  return [...new Set(names.filter((name) => name !== ''))];
 }
 
 function logFileOf(options: KnockdOptions, config: KnockdConfig): string | undefined {
@@ -284,25 +207,15 @@ function stateFolder(options: KnockdOptions): string {
   return join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'postern');
 }
 
-function forReplay(): KeptStops {
-  return { store: openMemoryStops(), file: undefined, warnings: [] };
-}
-
-function runNothing(): { pid: undefined; ended: Promise<Ending>; kill: () => void } {
-  return { pid: undefined, ended: Promise.resolve({ status: 0 }), kill: () => {} };
-}
-
-function pause(delay: number): Promise<void> {
-  return new Promise((resolve) => after(delay, resolve));
-}
-
-/** Only root can run a program as somebody else; others run it as themselves. */
-function dropTo(account: { readonly uid: number; readonly gid: number }): { uid?: number; gid?: number } {
-  return process.getuid?.() === 0 ? account : {};
+/** The name of an address by a program of its own, under another user id if we may: its answers are strangers' bytes. */
+async function lookUp(address: string): Promise<string | undefined> {
+  const account = process.getuid?.() === 0 ? unprivilegedAccount() : {};
+  const found = await readProgram(['getent', 'hosts', address], { timeout: LOOKUP_TIMEOUT, limit: 4096, ...account });
+  return nameFromGetent(found.output);
 }
 
 /** What the keeper owns: doors under keys that survive a restart. A replay that runs nothing leaves nothing to stop. */
-function guarded(doors: readonly KnockdDoor[], dry: boolean): readonly GuardedDoor[] {
+function commandDoors(doors: readonly KnockdDoor[], dry: boolean): readonly CommandDoor[] {
   const seen = new Map<string, number>();
   return doors.map((door) => {
     const { name } = door.knock;
@@ -336,43 +249,4 @@ function describeCapture(
   for (const name of interfaces) journal.debug(LINK_LINES[linkKindOf(name)]);
   for (const address of addresses) journal.debug(`local IP: ${printAddress(address)}`);
   for (const line of printExpressions(config.doors, addresses)) journal.debug(line);
-}
-
-interface WatcherSetup {
-  readonly sockets: CaptureSockets | undefined;
-  readonly file: number | undefined;
-  readonly interfaces: readonly string[];
-  readonly account: { readonly uid: number; readonly gid: number };
-  /** A daemon's watcher does not hold on to the terminal. */
-  readonly silent: boolean;
-}
-
-/** The watcher with its descriptors: packet sockets, a capture file, or pipes from capture programs that live as long as it does. */
-function startWatcher({ sockets, file, interfaces, account, silent }: WatcherSetup): ConnectedProgram {
-  const pipes = sockets || file !== undefined ? [] : interfaces.map((name) => startCapture(tcpdump(name)).output);
-  const descriptors = sockets?.descriptors ?? (file === undefined ? pipes : [file]);
-  const { script } = entry('watcher/confine');
-  const numbers = descriptors.map((_, index) => String(FIRST_DESCRIPTOR + index));
-  const identity = `${account.uid}:${account.gid}`;
-  const program = startConnected(
-    [
-      process.execPath,
-      '--disable-sigusr1',
-      script,
-      String(process.pid),
-      identity,
-      sockets ? 'ring' : 'pcap',
-      ...numbers,
-    ],
-    { descriptors, argv0: 'postern-watcher', silent },
-  );
-  for (const pipe of pipes) pipe.destroy();
-  return program;
-}
-
-/** Descriptors 0 to 2 are the usual, 3 is the channel. */
-const FIRST_DESCRIPTOR = 4;
-
-function tcpdump(name: string): [string, ...string[]] {
-  return ['tcpdump', '-i', name, '-n', '-p', '-U', '-s', '256', '-w', '-', 'tcp or udp'];
 }

@@ -7,6 +7,7 @@
  * Stops run at least once: the record goes when the command has ended.
  */
 
+import { timeLeft } from '../store/due.ts';
 import type { PendingStop, StopStore } from '../store/stop-store.ts';
 
 export interface StopPorts {
@@ -48,7 +49,7 @@ export class PendingStops {
       const key = keyOf(stop.door, stop.source, stop.command);
       // Two records of one grant can only be a renewal that died half way: the later one counts.
       this.#drop(key);
-      this.#wait(key, stop, Math.min(Math.max(0, stop.due - now), stop.longest));
+      this.#wait(key, stop, timeLeft(stop.due, stop.longest, now));
     }
     return left.length;
   }
@@ -65,7 +66,8 @@ export class PendingStops {
     const earlier = this.#waiting.get(key);
     earlier?.cancel();
     const stop = { door, source, command, due, longest: delay };
-    const moved = earlier && earlier.stop.id > 0 && this.#attempt(() => this.#store.postpone(earlier.stop.id, due));
+    const moved =
+      earlier && earlier.stop.id > 0 && this.#attempt(() => this.#store.postpone(earlier.stop.id, due, delay));
     const id = moved ? earlier.stop.id : (this.#attempt(() => this.#store.add(stop)) ?? --this.#unstored);
     this.#wait(key, { ...stop, id }, delay);
   }

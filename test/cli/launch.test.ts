@@ -4,14 +4,13 @@
  */
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
+import { Running } from '../support/running.ts';
 
 const root = join(import.meta.dirname, '../..');
 const { findRuntime, isNewEnough } = createRequire(import.meta.url)('../../bin/launch.cjs') as {
@@ -106,19 +105,6 @@ function facts(node: string, script: string, env: NodeJS.ProcessEnv = {}): Facts
   return { ...(JSON.parse(run.stdout) as Facts), spawned: run.pid };
 }
 
-async function waitForLine(child: ChildProcess): Promise<Record<string, unknown>> {
-  const lines = createInterface({ input: child.stdout! });
-  const [line] = (await once(lines, 'line')) as [string];
-  lines.close();
-  child.stdout!.resume();
-  return JSON.parse(line) as Record<string, unknown>;
-}
-
-async function exitOf(child: ChildProcess): Promise<{ status: number | null; signal: string | null }> {
-  const [status, signal] = (await once(child, 'exit')) as [number | null, string | null];
-  return { status, signal };
-}
-
 const nodes = [
   { label: 'a new node', node: process.execPath, script: whole, skip: false as const, samePid: true },
   { label: 'an old node', node: oldNode ?? '', script: whole, skip: noOldNode || noRuntime, samePid: true },
@@ -159,13 +145,13 @@ for (const { label, node, script, skip, samePid } of nodes) {
   });
 
   test(`\`launch()\` on ${label} lets signals through and never opens the debugger`, { skip }, async () => {
-    const child = spawn(node, [script, 'wait'], { stdio: ['ignore', 'pipe', 'pipe'] });
-    await waitForLine(child);
-    child.kill('SIGUSR1');
-    child.kill('SIGUSR2');
-    assert.deepEqual(await waitForLine(child), { inspector: 'closed' });
-    child.kill('SIGTERM');
-    assert.deepEqual(await exitOf(child), { status: 42, signal: null });
+    const program = new Running([node, script, 'wait']);
+    await program.waitForLine(/"pid"/);
+    program.kill('SIGUSR1');
+    program.kill('SIGUSR2');
+    assert.equal((await program.waitForLine(/"inspector":"(.*)"/))[1], 'closed');
+    const { status, signal } = await program.stop('SIGTERM');
+    assert.deepEqual({ status, signal }, { status: 42, signal: null });
   });
 
   test(`\`launch()\` on ${label} hands NODE_OPTIONS to the program's own children untouched`, { skip }, () => {

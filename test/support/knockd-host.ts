@@ -70,7 +70,10 @@ export async function startKnockd(host: Host, options: KnockdOptions): Promise<K
     read,
     write,
     async output(count, name = 'out') {
-      await until(() => lines(read(name)).length >= count, () => `${count} lines in ${name}, there are: ${read(name)}\n${running.lines.join('\n')}`);
+      await until(
+        () => lines(read(name)).length >= count,
+        () => `${count} lines in ${name}, there are: ${read(name)}\n${running.lines.join('\n')}`,
+      );
       return lines(read(name));
     },
     watcher: () => watcherOf(running.pid),

@@ -1,0 +1,69 @@
+/** The keeper's events in knockd's words, line for line; what knockd has no line for is said in its manner. One table. */
+
+import { printAddress } from '../core/address.ts';
+import { printSteps } from '../core/door.ts';
+import type { Counts } from '../core/messages.ts';
+import type { KeeperEvent } from './events.ts';
+import type { Journal } from './journal.ts';
+import type { Names } from './names.ts';
+
+/** Returns what writes the events to the journal. */
+export function knockdWords(journal: Journal, names: Names): (event: KeeperEvent) => void {
+  return (event) => {
+    switch (event.type) {
+      case 'advanced':
+        return names.withLabel(event.source, (who) => journal.event(`${who}: ${event.door}: Stage ${event.stage}`));
+      case 'expired':
+        return names.withLabel(event.source, (who) =>
+          journal.event(`${who}: ${event.door}: sequence timeout (stage ${event.stage})`, true),
+        );
+      case 'failed':
+        return journal.debug(`removing failed knock attempt (${printAddress(event.source)})`);
+      case 'knocked':
+        return names.withLabel(event.source, (who) => journal.event(`${who}: ${event.door}: OPEN SESAME`));
+      case 'flooded':
+        return journal.error(`${event.door}: opened too often, further knocks are refused for a while`);
+      case 'spent':
+        if (event.next) return journal.debug(`new sequence for door ${event.door}: ${printSteps(event.next)}`);
+        return journal.error(
+          `no more sequences left in the one time sequences file for door ${event.door} --> disabling the door`,
+          true,
+        );
+      case 'unmarked':
+        return journal.error(
+          `error while disabling used one time sequence for door ${event.door} --> disabling the door`,
+          true,
+        );
+      case 'packet': {
+        const { time, protocol, from, to, length } = event.packet;
+        return journal.debug(`${stamp(new Date(time))}: ${protocol}: ${from} -> ${to} ${length} bytes`);
+      }
+      case 'confined': {
+        const { landlock, seccomp, uid, notes } = event.confinement;
+        const domain = landlock === undefined ? 'off' : `ABI ${landlock}`;
+        journal.debug(`watcher: user ${uid}, landlock ${domain}, seccomp ${seccomp ? 'on' : 'off'}`);
+        if (event.changed) for (const note of notes) journal.event(`watcher: ${note}`);
+        return;
+      }
+      case 'lost':
+        return journal.event(`${event.packets} packets were lost because the capture ring was full`);
+      case 'counted':
+        return journal.event(printCounts(event.counts));
+      case 'interface-lost':
+        return journal.event(`interface ${event.name} disappeared, waiting for it to come back`);
+      case 'interface-back':
+        return journal.event(`interface ${event.name} is back`);
+    }
+  };
+}
+
+function printCounts({ received, lost, drops, attempts, suppressed }: Counts): string {
+  const reasons = Object.entries(drops).map(([reason, count]) => `, ${count} dropped (${reason})`);
+  return `${received} packets, ${lost} lost${reasons.join('')}, ${attempts} attempts, ${suppressed} lines suppressed`;
+}
+
+function stamp(at: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const date = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${date} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
