@@ -68,6 +68,17 @@ export function contains(prefix: Prefix, address: Address): boolean {
   });
 }
 
+/** The first address of the block of `length` bits (of its family) that the address is in: what firewalls keep IPv6 sources by. */
+export function networkOf(address: Address, length: number): Address {
+  const bits = length + (family(address) === 4 ? 96 : 0);
+  const kept = (word: number, index: number): number => {
+    const left = bits - index * 32;
+    if (left <= 0) return 0;
+    return left >= 32 ? word : word & (-1 << (32 - left));
+  };
+  return { a: kept(address.a, 0), b: kept(address.b, 1), c: kept(address.c, 2), d: kept(address.d, 3) };
+}
+
 /** May this source open the door? */
 export function admits(door: Pick<DoorPolicy, 'allow' | 'deny'>, source: Address): boolean {
   if (door.deny.some((prefix) => contains(prefix, source))) return false;

@@ -16,14 +16,20 @@ export type Face = 'drop' | 'reset' | 'mirror';
 export interface Guard {
   readonly doors: readonly DoorPolicy[];
   readonly face: Face;
+  /**
+   * What this host does with packets to unused ports, for those that `mirror` can not hand to the host itself (UDP, stray TCP
+   * segments): `drop` unless said.
+   */
+  readonly unused?: 'drop' | 'reset';
   /** IPv6 sources are kept by their network of this many bits (64 unless configured). */
   readonly ipv6Prefix: number;
 }
 
 export interface Grant {
   readonly door: string;
+  /** In answers of `list()`, an IPv6 source is the first address of its network. */
   readonly source: Address;
-  /** Milliseconds from now. */
+  /** Milliseconds from now; `Infinity` in answers of `list()` for what an administrator added by hand without a time. */
   readonly remaining: number;
   /** Who and how, for people who list the kernel's tables: printable ASCII, at most 100 characters. */
   readonly comment: string;

@@ -64,6 +64,8 @@ const c = {
   recv: bound('long recv(int fd, _Out_ void *data, size_t length, int flags)'),
   mmap: bound('void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)'),
   ifNameToIndex: bound('unsigned int if_nametoindex(const char *name)'),
+  getifaddrs: bound('int getifaddrs(_Out_ void **list)'),
+  freeifaddrs: bound('void freeifaddrs(void *list)'),
   flock: bound('int flock(int fd, int operation)'),
   close: bound('int close(int fd)'),
   fcntl: bound('int fcntl(int fd, int command, ...)'),
@@ -195,6 +197,29 @@ export function waitpid(pid: number): number {
   const status = [0];
   check('waitpid', c.waitpid(pid, status, 0));
   return status[0] ?? 0;
+}
+
+/** The head of struct ifaddrs, getifaddrs(3); what follows does not matter here. */
+const IFADDRS = koffi.struct({ next: 'void *', name: 'const char *', flags: 'unsigned int', address: 'void *' });
+const SOCKADDR = koffi.array('uint8_t', 28, 'Typed');
+
+/** Every address of every interface: its name and its struct sockaddr, at most 28 bytes of it, in the system's order. */
+export function interfaceAddresses(): readonly { readonly name: string; readonly address: Uint8Array }[] {
+  const head: unknown[] = [null];
+  check('getifaddrs', c.getifaddrs(head));
+  const found: { name: string; address: Uint8Array }[] = [];
+  try {
+    for (let entry = head[0]; entry; ) {
+      const { next, name, address } = koffi.decode(entry, IFADDRS) as { next: unknown; name: string; address: unknown };
+      if (address) {
+        found.push({ name, address: koffi.decode(address, SOCKADDR) as Uint8Array });
+      }
+      entry = next;
+    }
+  } finally {
+    c.freeifaddrs(head[0]);
+  }
+  return found;
 }
 
 /** A system call the C library has no wrapper for. Pointer arguments come from `addressOf`. */

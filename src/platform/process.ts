@@ -31,13 +31,46 @@ export function readProgram(
     env: PATH_ONLY,
     ...ids,
   });
+  const output = collected(child.stdout, limit);
+  return running(child).ended.then((ending) => ({ ending, output: output() }));
+}
+
+/**
+ * Runs a program with `input` as its whole standard input, and keeps at most `limit` bytes each of what it writes (output and
+ * complaints); it is killed after `timeout` milliseconds.
+ */
+export function feedProgram(
+  argv: readonly [string, ...string[]],
+  input: string,
+  options: { readonly timeout: number; readonly limit: number },
+): Promise<{ readonly ending: Ending; readonly output: string; readonly complaints: string }> {
+  const child = spawn(argv[0], argv.slice(1), {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: options.timeout,
+    killSignal: 'SIGKILL',
+    cwd: '/',
+    env: PATH_ONLY,
+  });
+  // It may end without reading everything.
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+  const output = collected(child.stdout, options.limit);
+  const complaints = collected(child.stderr, options.limit);
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  return running(child).ended.then(async (ending) => {
+    if (!('failed' in ending)) await closed;
+    return { ending, output: output(), complaints: complaints() };
+  });
+}
+
+function collected(stream: Readable, limit: number): () => string {
   const chunks: Buffer[] = [];
   let kept = 0;
-  child.stdout?.on('data', (chunk: Buffer) => {
+  stream.on('data', (chunk: Buffer) => {
     if (kept < limit) chunks.push(chunk.subarray(0, limit - kept));
     kept += chunk.length;
   });
-  return running(child).ended.then((ending) => ({ ending, output: Buffer.concat(chunks).toString('utf8') }));
+  return () => Buffer.concat(chunks).toString('utf8');
 }
 
 /** A child with a private channel to it: descriptor 3, a stream socket. */

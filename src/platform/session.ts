@@ -5,7 +5,7 @@
  */
 
 import { constants } from 'node:os';
-import { close, SystemError, spawnSession, syscall, waitpid, watchReadable } from './libc.ts';
+import { close, type ReadableWatch, SystemError, spawnSession, syscall, waitpid, watchReadable } from './libc.ts';
 
 /** How a program ended: an exit status, or the signal that ended it, or why it could not be started. */
 export type Ending = { readonly status: number } | { readonly signal: string } | { readonly failed: string };
@@ -19,6 +19,8 @@ export interface RunningProgram {
 /** The same number on every machine. */
 const PIDFD_OPEN = 434;
 let able: boolean | undefined;
+/** A watch that nobody holds is collected. */
+const watches = new Set<ReadableWatch>();
 
 /** Linux with pidfd_open, not forbidden by a sandbox around us. */
 export function canSpawnSessions(): boolean {
@@ -46,11 +48,13 @@ export function startSession(file: string, argv: readonly string[]): RunningProg
   const ended = new Promise<Ending>((resolve) => {
     const pidfd = openPidfd(pid);
     const watch = watchReadable(pidfd, () => {
+      watches.delete(watch);
       watch.close();
       close(pidfd);
       over = true;
       resolve(endingOf(waitpid(pid)));
     });
+    watches.add(watch);
   });
   const kill = (signal: NodeJS.Signals): void => {
     if (!over) process.kill(pid, signal);

@@ -2,18 +2,18 @@
 
 import type { PendingStop, StopStore } from './stop-store.ts';
 
-export function openMemoryStops(): StopStore {
-  const stops = new Map<number, PendingStop>();
-  let last = 0;
+export function openMemoryStops(initial: readonly PendingStop[] = []): StopStore {
+  const stops = new Map(initial.map((stop) => [stop.id, stop]));
+  let last = Math.max(0, ...stops.keys());
   return {
     add: (stop) => {
       last++;
       stops.set(last, { ...stop, id: last });
       return last;
     },
-    postpone: (id, due) => {
+    postpone: (id, due, longest) => {
       const stop = stops.get(id);
-      if (stop) stops.set(id, { ...stop, due });
+      if (stop) stops.set(id, { ...stop, due, longest });
       return stop !== undefined;
     },
     remove: (id) => void stops.delete(id),

@@ -18,7 +18,7 @@ export interface PendingStop {
 export interface StopStore {
   add(stop: Omit<PendingStop, 'id'>): number;
   /** Moves a stop; false when it is not there any more. */
-  postpone(id: number, due: number): boolean;
+  postpone(id: number, due: number, longest: number): boolean;
   remove(id: number): void;
   /** All stops, the earliest due first. */
   all(): readonly PendingStop[];

@@ -527,8 +527,6 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       '+ packet: tcp fd78::2 -> fd78::1:8000 60 bytes',
       '- IPv6 is not supported under this link-layer type',
       '- IPv6 is not supported under this link-layer type',
-      "- adding pcap expression for door 'A': ((dst host 10.77.3.1) and (((tcp dst port 7000 or 8000) and tcp[tcpflags] & tcp-syn != 0)))",
-      "- adding pcap expression for door 'A': ((dst host fe80::LL or dst host fd78::1) and (((tcp dst port 7000 or 8000) and ip6[13+40] & tcp-syn != 0)))",
     ],
     commands: ['+ fd78::2'],
   },

@@ -1,0 +1,36 @@
+/** What postern.toml comes to: doors as the keeper and the firewall drivers know them, and the settings around them. */
+
+import type { DoorPolicy, PortRange } from '../core/policy.ts';
+
+/** Who recognizes the knock. */
+export type Engine = 'daemon' | 'kernel';
+
+export interface PosternDoor extends DoorPolicy {
+  readonly engine: Engine;
+  /** Where the door begins in the file. */
+  readonly line: number;
+}
+
+export interface PosternConfig {
+  readonly state: { readonly dir: string };
+  readonly control: { readonly socket: string };
+  /** Empty: the interfaces that have a default route, else all. `any` alone: all. */
+  readonly capture: { readonly interfaces: readonly string[] };
+  /** In the order of the file, by unique names. */
+  readonly doors: readonly PosternDoor[];
+  /** Besides the ports with a listener. */
+  readonly publicPorts: readonly PortRange[];
+  readonly log: {
+    readonly syslog: boolean;
+    readonly file?: string;
+    readonly level: 'error' | 'warning' | 'info' | 'debug';
+  };
+  readonly firewall: {
+    readonly driver: 'nftables' | 'iptables' | 'ipfw' | 'pf';
+    /** `auto`: one of the others, by probing what this host does with unused ports. */
+    readonly face: 'drop' | 'reset' | 'mirror' | 'auto';
+    readonly ipv6Prefix: number;
+  };
+  /** Milliseconds and bytes. */
+  readonly journal: { readonly keep: number; readonly size: number };
+}

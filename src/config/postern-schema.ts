@@ -1,0 +1,395 @@
+/**
+ * What may stand in postern.toml: the one place that knows. Validation, the JSON Schema for editors (doc/postern.schema.json) and the
+ * reference page (doc/postern.toml.md) all come from here, so every key has its sentence, its default and an example.
+ *
+ * Sections are TOML tables. What a value has to be by itself is said here; what values have to be together is
+ * in `postern-lower.ts` (errors) and `postern-lint.ts` (warnings).
+ */
+
+import * as v from 'valibot';
+import { parseAddress } from '../core/address.ts';
+import { FLAG_BITS } from './knockd-values.ts';
+import { PORTS_PATTERN, parsePorts, parseStep, STEP_PATTERN } from './ports.ts';
+import { PREFIX_PATTERN, parsePrefix } from './prefix.ts';
+import { quote } from './problem.ts';
+import { DURATION_PATTERN, parseSize, SIZE_PATTERN } from './quantity.ts';
+import { fault, type Reading } from './reading.ts';
+import { complaint, durationBetween, isTable, key, section, table, text } from './schema-parts.ts';
+import { DEFAULT_STRAYS } from './strays.ts';
+
+const DOOR_NAME = '[A-Za-z][A-Za-z0-9_-]{0,31}';
+const MAX_STEPS = 32;
+/** What a person can want; the engine counts further. */
+const MOST_STRAYS = 100;
+const MOST_GRANTS = 1_000_000;
+
+function duration(least: string, most: string) {
+  return text(durationBetween(least, most), {
+    wanted: 'a duration such as "30s"',
+    pattern: DURATION_PATTERN,
+    range: `from ${least} to ${most}`,
+  });
+}
+
+function wholeNumber(least: number, most: number) {
+  const inRange = v.check<number, string>(
+    (number) => Number.isSafeInteger(number) && number >= least && number <= most,
+    '',
+  );
+  return v.pipe(v.number(), inRange, v.metadata({ least, most }));
+}
+
+function choice<const T extends readonly string[]>(options: T) {
+  return v.picklist(options);
+}
+
+const ports = text(parsePorts, { wanted: 'ports such as "tcp/22" or "tcp/8000-8010"', pattern: PORTS_PATTERN });
+const step = text(parseStep, { wanted: 'a step such as "tcp/7000"', pattern: STEP_PATTERN });
+const prefix = text(parsePrefix, { wanted: 'an address or a block such as "192.0.2.0/24"', pattern: PREFIX_PATTERN });
+const size = text(parseSize, { wanted: 'a size such as "100MB"', pattern: SIZE_PATTERN });
+const path = text(readPath, { wanted: 'a path such as "/var/lib/postern"', pattern: '^[^\\u0000]+$' });
+const argument = text(readArgument, { wanted: 'a text', pattern: '^[^\\u0000]*$' });
+const interfaceName = text(readInterface, { wanted: 'an interface such as "eth0"', pattern: '^[^\\s/\\u0000]{1,15}$' });
+const target = text(readTarget, { wanted: 'an address of this machine', pattern: '^[0-9a-fA-F:.]{2,45}$' });
+const flag = text(readFlag, {
+  wanted: 'a flag such as "syn" or "!ack"',
+  pattern: '^!?([Ff][Ii][Nn]|[Ss][Yy][Nn]|[Rr][Ss][Tt]|[Pp][Ss][Hh]|[Aa][Cc][Kk]|[Uu][Rr][Gg])$',
+});
+/** The name of a door. */
+export const doorName = text(readDoorName, { wanted: 'a name', pattern: `^${DOOR_NAME}$` });
+
+const command = v.pipe(
+  v.array(argument),
+  v.minLength(1),
+  v.rawCheck(({ dataset, addIssue }) => {
+    const program = dataset.typed ? dataset.value[0] : undefined;
+    if (program === undefined || program.startsWith('/')) return;
+    const message = `Cannot run ${quote(program)}: the program of a hook is named by its whole path`;
+    const hint = /\s/.test(program)
+      ? 'Write every word as an item of its own: ["/usr/local/bin/told", "--door"]'
+      : 'Write the path that "command -v" shows, such as "/usr/bin/logger"';
+    addIssue({ message: complaint({ message, hint }) });
+  }),
+);
+
+const knock = table({
+  steps: key(
+    v.pipe(v.array(step), v.minLength(1), v.maxLength(MAX_STEPS)),
+    'The packets that open the door, in this order: protocol and destination port. Three or more, in no order, TCP and UDP mixed, are out of reach of a port scan.',
+    {
+      examples: [['tcp/7000', 'udp/8000', 'tcp/9000']],
+      range: `1 to ${MAX_STEPS} steps`,
+      aliases: ['sequence', 'ports', 'knock'],
+    },
+  ),
+  within: v.optional(
+    key(duration('100ms', '1h'), 'The time from the first step to the last.', {
+      aliases: ['seq_timeout', 'timeout', 'window'],
+    }),
+    '10s',
+  ),
+  strays: v.optional(
+    key(
+      wholeNumber(0, MOST_STRAYS),
+      'How many packets that are not the next step an attempt survives; 0 means that the first one ends it. Sequences that count up or down are held to fewer, so that a scan cannot knock.',
+    ),
+    DEFAULT_STRAYS,
+  ),
+  flags: v.optional(
+    key(
+      v.array(flag),
+      'Which TCP packets count: flags that have to be on and, with "!", off. An empty list is every TCP packet.',
+      { aliases: ['tcpflags', 'tcp_flags'], examples: [['syn', '!ack']] },
+    ),
+    ['syn', '!ack', '!rst', '!fin'],
+  ),
+  target: v.optional(
+    key(target, 'The only destination address that counts.', {
+      fallback: 'every address of this machine',
+      examples: ['192.0.2.1'],
+    }),
+  ),
+});
+
+const sources = table({
+  allow: v.optional(
+    key(v.array(prefix), 'Who may knock: addresses and blocks. Leave it out for everybody.', {
+      fallback: 'everybody',
+      examples: [['192.0.2.0/24', '2001:db8::/32']],
+      aliases: ['permit', 'trusted'],
+    }),
+  ),
+  deny: v.optional(
+    key(v.array(prefix), 'Who may not, whatever `allow` says.', {
+      fallback: 'nobody',
+      examples: [['192.0.2.66']],
+      aliases: ['block', 'reject'],
+    }),
+  ),
+});
+
+/** A door by itself. */
+export const door = v.pipe(
+  table({
+    protect: v.optional(
+      key(v.pipe(v.array(ports), v.minLength(1)), 'The ports that are closed for everybody without a grant.', {
+        examples: [['tcp/22']],
+        fallback: 'none: the door has hooks alone',
+        aliases: ['port', 'ports', 'service'],
+      }),
+    ),
+    open_for: v.optional(
+      key(duration('100ms', '365d'), 'How long the door stays open for a source.', {
+        aliases: ['cmd_timeout', 'grant', 'ttl', 'duration'],
+      }),
+      '30s',
+    ),
+    renew: v.optional(
+      key(v.boolean(), 'Whether a knock during a grant begins its time anew; otherwise it is ignored.'),
+      true,
+    ),
+    close: v.optional(
+      key(
+        choice(['keep', 'cut', 'kill']),
+        'What becomes of sessions when the time is over: they go on (`keep`), they stall until the next knock (`cut`), or they are reset (`kill`).',
+      ),
+      'keep',
+    ),
+    engine: v.optional(
+      key(
+        choice(['daemon', 'kernel']),
+        'Who recognizes the knock: the watcher, or rules in the kernel that need no process.',
+      ),
+      'daemon',
+    ),
+    sources: v.optional(v.pipe(sources, v.description('Who may open the door at all.')), {}),
+    limit: v.optional(
+      key(wholeNumber(1, MOST_GRANTS), 'How many sources may have the door open at the same time.', {
+        fallback: 'no limit',
+        examples: [20],
+        aliases: ['max', 'max_grants'],
+      }),
+    ),
+    on_open: v.optional(
+      key(
+        command,
+        'A program to run when the door opens, without a shell, as a list of its words. It finds POSTERN_DOOR, POSTERN_SOURCE and POSTERN_USER in its environment.',
+        {
+          fallback: 'none',
+          examples: [['/usr/bin/logger', '-t', 'postern', 'open']],
+          aliases: ['command', 'start_command', 'hook'],
+        },
+      ),
+    ),
+    on_close: v.optional(
+      key(command, 'A program to run when a grant has ended.', {
+        fallback: 'none',
+        examples: [['/usr/local/sbin/door-closed']],
+        aliases: ['stop_command'],
+      }),
+    ),
+    hook_timeout: v.optional(key(duration('100ms', '1h'), 'How long a hook may run before it is killed.'), '10s'),
+    knock: v.optional(
+      v.pipe(
+        knock,
+        v.description(
+          'How the door is knocked on. Without this section it is opened by hand only, with `postern open`.',
+        ),
+      ),
+    ),
+  }),
+  v.metadata({ oneOf: ['protect', 'on_open'] }),
+);
+
+/** The whole file. */
+export const posternSchema = table({
+  state: section(
+    {
+      dir: v.optional(
+        key(path, 'The directory of grants, history and everything that has to survive a restart.', {
+          aliases: ['directory', 'path'],
+        }),
+        '/var/lib/postern',
+      ),
+    },
+    'Where the state is kept. Relative paths in the file count from the directory of the file.',
+  ),
+  control: section(
+    {
+      socket: v.optional(
+        key(path, 'The Unix socket that `postern` and others talk to.', {
+          fallback: '`control.sock` in `dir` of [state]',
+          examples: ['/run/postern/control.sock'],
+          aliases: ['path', 'listen'],
+        }),
+      ),
+    },
+    'How the daemon is talked to.',
+  ),
+  capture: section(
+    {
+      interfaces: v.optional(
+        key(
+          v.pipe(v.array(interfaceName), v.minLength(1)),
+          'Where knocks are listened for: interfaces, or "any" alone for all of them.',
+          {
+            fallback: 'those with a default route, else all',
+            examples: [['eth0', 'wg0']],
+            aliases: ['interface', 'listen', 'devices'],
+          },
+        ),
+      ),
+    },
+    'How packets are read.',
+  ),
+  public: section(
+    {
+      ports: v.optional(
+        key(
+          v.array(ports),
+          'Ports besides those with a listener that anybody may use: a packet to one of them is no stray.',
+          {
+            examples: [['tcp/80', 'tcp/443']],
+            aliases: ['port'],
+          },
+        ),
+        [],
+      ),
+    },
+    'What is meant for everybody.',
+  ),
+  log: section(
+    {
+      syslog: v.optional(
+        key(v.boolean(), 'Whether the log goes to syslog (facility `auth`).', { aliases: ['usesyslog'] }),
+        true,
+      ),
+      file: v.optional(
+        key(path, 'A file that the log is appended to as well.', {
+          fallback: 'none',
+          examples: ['/var/log/postern.log'],
+          aliases: ['logfile'],
+        }),
+      ),
+      level: v.optional(
+        key(choice(['error', 'warning', 'info', 'debug']), 'How much of it: each level has those before it.'),
+        'info',
+      ),
+    },
+    'The log for people.',
+  ),
+  firewall: section(
+    {
+      driver: v.optional(
+        key(
+          choice(['nftables', 'iptables', 'ipfw', 'pf']),
+          'Whose rules close the ports. `iptables` needs ipset; `ipfw` is for FreeBSD, `pf` for OpenBSD and FreeBSD.',
+          { aliases: ['backend', 'type'] },
+        ),
+        'nftables',
+      ),
+      face: v.optional(
+        key(
+          choice(['drop', 'reset', 'mirror', 'auto']),
+          'What a closed port looks like: nothing answers (`drop`), it refuses as an unused port does (`reset`), it does what this host does with unused ports (`mirror`), or whichever a look at this host finds best (`auto`).',
+        ),
+        'auto',
+      ),
+      ipv6_prefix: v.optional(
+        key(
+          wholeNumber(32, 128),
+          'A grant for an IPv6 source is for its network of this many bits, because one host has many addresses in it.',
+          { aliases: ['ipv6', 'prefix'] },
+        ),
+        64,
+      ),
+    },
+    'What closes the ports.',
+  ),
+  journal: section(
+    {
+      keep: v.optional(
+        key(duration('1h', '3650d'), 'How long the history is kept.', { aliases: ['retention', 'max_age'] }),
+        '90d',
+      ),
+      size: v.optional(
+        key(size, 'How large the history may grow; the oldest goes first.', { aliases: ['max_size', 'limit'] }),
+        '100MB',
+      ),
+    },
+    'The history that `postern log` shows.',
+  ),
+  door: v.optional(
+    v.pipe(
+      v.custom<Readonly<Record<string, v.InferInput<typeof door>>>>(isTable),
+      v.record(doorName, door),
+      v.description(
+        'A door: what is closed, and how it opens. Its name is a letter, then letters, digits, "_" and "-", at most 32.',
+      ),
+    ),
+    {},
+  ),
+});
+
+/** The file as it was written, checked, with defaults and with every text read. */
+export type PosternDraft = v.InferOutput<typeof posternSchema>;
+export type DoorDraft = PosternDraft['door'][string];
+
+function readPath(value: string): Reading<string> {
+  if (value.trim() === '') return fault('Cannot use an empty path', 'Write a path, or remove the line for the default');
+  if (value.includes('\0')) return fault(`Cannot use the path ${quote(value)}`, 'Remove the NUL character');
+  if (value.startsWith('~'))
+    return fault(
+      `Cannot use the path ${quote(value)}: "~" is the shell's`,
+      'Write the whole path, such as "/root/postern"',
+    );
+  return { value };
+}
+
+function readArgument(value: string): Reading<string> {
+  return value.includes('\0')
+    ? fault(`Cannot use ${quote(value)} in a command`, 'Remove the NUL character')
+    : { value };
+}
+
+/** What the kernel takes for a name (dev_valid_name): 15 bytes, neither blanks nor slashes. */
+function readInterface(value: string): Reading<string> {
+  const message = `Cannot use the interface ${quote(value)}`;
+  if (value.trim() === '') return fault(message, 'Write a name that "ip link" shows');
+  if (/[\s,]/.test(value)) return fault(message, 'Write every interface as an item of its own: ["eth0", "eth1"]');
+  if (
+    value.includes('/') ||
+    value.includes('\0') ||
+    value.includes(':') ||
+    value === '.' ||
+    value === '..' ||
+    Buffer.byteLength(value) > 15
+  ) {
+    return fault(message, 'Write a name that "ip link" shows, such as "eth0"');
+  }
+  return { value };
+}
+
+function readTarget(value: string) {
+  const address = parseAddress(value);
+  if (address) return { value: address };
+  return fault(
+    `Cannot read the address ${quote(value)}`,
+    'Write one address of this machine, such as "192.0.2.1", or leave target out',
+  );
+}
+
+/** A flag in lower case. */
+function readFlag(value: string): Reading<string> {
+  if (FLAG_BITS.has(value.replace(/^!/, '').toUpperCase())) return { value: value.toLowerCase() };
+  const names = [...FLAG_BITS.keys()].map((name) => name.toLowerCase()).join(', ');
+  return fault(`Cannot read the TCP flag ${quote(value)}`, `Write flags such as "syn" or "!ack"; there are ${names}`);
+}
+
+function readDoorName(value: string): Reading<string> {
+  const message = `Cannot use the name ${quote(value)} for a door`;
+  if (new RegExp(`^${DOOR_NAME}$`).test(value)) return { value };
+  if (/^[A-Za-z][\w-]*$/.test(value))
+    return fault(`${message}: it is longer than 32 characters`, 'Write a shorter name');
+  return fault(message, 'Write a letter, then letters, digits, "_" and "-", such as [door.ssh]');
+}

@@ -1,0 +1,285 @@
+/**
+ * The guard as nftables text: one `nft -f` transaction that puts it in force, or replaces the one that stands. Pure and
+ * deterministic; this text, never `nft list`, is what the guard is.
+ *
+ * - One table of our own, which drops early (prerouting at mangle: after conntrack, before every DNAT) and accepts nothing: no
+ *   rule of ufw, firewalld, docker or iptables can let in what it drops, and published container ports are covered.
+ * - Ports lead to their chain by named verdict maps, which a reload refills in the same transaction: anonymous ones, and a table
+ *   deleted and made again, let packets through in between. Chains are named by port, so that a packet on its way through the
+ *   old rules that meets a new map element finds a chain with rules in it. Ranges are rules, replaced together.
+ * - Sets outlive reloads: `open4_DOOR` and `open6_DOOR` (grants; every element has a time of its own), `ban4` and `ban6`, `live4`
+ *   and `live6` (sessions older than the guard). IPv6 is kept by network. What the guard no longer has is deleted by name.
+ * - `cut` and `kill` doors are asked before `ct state established`, for the client's direction only, so that answers to our own
+ *   connections come in on any port.
+ * - Faces: `drop`; `reset`, which answers as the host's own stack does for an unused port; `mirror`, which hands new TCP connections to
+ *   port 1, where nobody listens, so that the host answers by itself. Not UDP: a redirected flow stays redirected after a knock.
+ */
+
+import { type Address, type Family, family, printAddress } from '../core/address.ts';
+import { networkOf } from '../core/policy.ts';
+import { FirewallError, type Guard } from './driver.ts';
+import { type PortSegment, portSegments } from './port-segments.ts';
+
+export const TABLE = 'postern';
+
+/** Grants at the same time, of one door and family, at most; bans of one family. Memory is taken by what is in them. */
+export const SET_SIZE = 131_072;
+export const LIVE_SIZE = 131_072;
+
+/** As long as conntrack itself remembers an idle session (nf_conntrack_tcp_timeout_established). */
+const LIVE_TIMEOUT = '5d';
+
+const MIRROR_MARK = '0x20000000';
+
+const FAMILIES: readonly Family[] = [4, 6];
+
+/** A TCP session from outside that was there before the guard: who, and the port that it came for (before any DNAT). */
+export interface LiveSession {
+  readonly source: Address;
+  readonly sourcePort: number;
+  readonly port: number;
+}
+
+/** What a standing guard has in the kernel, by name. */
+export interface Standing {
+  readonly chains: readonly string[];
+  readonly sets: readonly string[];
+}
+
+export const NOTHING_STANDS: Standing = { chains: [], sets: [] };
+
+export function openSet(door: string, version: Family): string {
+  return `open${version}_${door}`;
+}
+
+export function banSet(version: Family): string {
+  return `ban${version}`;
+}
+
+export function liveSet(version: Family): string {
+  return `live${version}`;
+}
+
+/** The door and family that a set's name says it holds grants of; undefined for other sets. */
+export function doorOfSet(set: string): { readonly door: string; readonly version: Family } | undefined {
+  const [, version, door] = /^open([46])_(.+)$/s.exec(set) ?? [];
+  if (version === undefined || door === undefined) return undefined;
+  return { door, version: version === '4' ? 4 : 6 };
+}
+
+/** The verdict maps that lead from a port to its chain: their elements are part of the guard. */
+export const PORT_MAPS: readonly string[] = FAMILIES.flatMap((version) =>
+  ['ports', 'cut'].flatMap((kind) => ['tcp', 'udp'].map((protocol) => `${kind}_${protocol}${version}`)),
+);
+
+/** Is the port already guarded, by the chains that stand? */
+export function guardedPorts(standing: Standing): (protocol: string, port: number) => boolean {
+  const segments = standing.chains.flatMap((chain) => {
+    const [, protocol, first, last = first] = /^(tcp|udp)4_(\d+)(?:_(\d+))?$/.exec(chain) ?? [];
+    return protocol === undefined ? [] : [{ protocol, first: Number(first), last: Number(last) }];
+  });
+  return (protocol, port) =>
+    segments.some((segment) => segment.protocol === protocol && segment.first <= port && port <= segment.last);
+}
+
+/**
+ * The transaction. `live` are sessions to let go on, of ports that are guarded for the first time. Throws a `FirewallError` for
+ * a guard that can not be written: a door name that is no set name, a prefix that is none.
+ */
+export function guardRules(
+  guard: Guard,
+  live: readonly LiveSession[] = [],
+  standing: Standing = NOTHING_STANDS,
+): string {
+  checkGuard(guard);
+  const segments = portSegments(guard.doors);
+  const chains = [
+    ...closedChains(guard),
+    ...FAMILIES.flatMap((version) => segments.map((segment) => segmentChain(segment, version, guard.ipv6Prefix))),
+    ...FAMILIES.flatMap((version) => [
+      dispatchChain('cut', version, segments.filter(isCut)),
+      dispatchChain('ports', version, segments),
+    ]),
+    baseChain(guard, segments),
+    ...(guard.face === 'mirror' ? [MIRROR_CHAIN] : []),
+  ];
+  const sets = [
+    ...FAMILIES.flatMap((version) => [
+      set(banSet(version), addressType(version), 'dynamic,timeout', SET_SIZE),
+      liveSetText(version, live),
+    ]),
+    ...guard.doors.flatMap((door) =>
+      FAMILIES.map((version) => set(openSet(door.name, version), addressType(version), 'dynamic,timeout', SET_SIZE)),
+    ),
+  ];
+  return [
+    `table inet ${TABLE} {`,
+    ...PORT_MAPS.map((name) => `  map ${name} { type inet_service : verdict; }`),
+    '}',
+    `flush table inet ${TABLE}`,
+    ...PORT_MAPS.map((name) => `flush map inet ${TABLE} ${name}`),
+    `table inet ${TABLE} {`,
+    ...sets.map(({ text }) => text),
+    ...chains.map(({ name, head, rules }) => block(`  chain ${name} {`, [...head, ...rules])),
+    ...FAMILIES.flatMap((version) =>
+      (['tcp', 'udp'] as const).flatMap((protocol) => [
+        portMap('ports', protocol, version, segments),
+        portMap('cut', protocol, version, segments.filter(isCut)),
+      ]),
+    ),
+    '}',
+    ...gone(standing.chains, chains).map((name) => `delete chain inet ${TABLE} ${name}`),
+    ...gone(standing.sets, [...sets, ...PORT_MAPS.map((name) => ({ name }))]).map(
+      (name) => `delete set inet ${TABLE} ${name}`,
+    ),
+    '',
+  ].join('\n');
+}
+
+/** Takes everything away; no error when there is nothing. */
+export const NO_RULES = `table inet ${TABLE} { }\ndelete table inet ${TABLE}\n`;
+
+interface Chain {
+  readonly name: string;
+  readonly head: readonly string[];
+  readonly rules: readonly string[];
+}
+
+function checkGuard(guard: Guard): void {
+  const names = new Set<string>();
+  for (const { name } of guard.doors) {
+    if (!/^[A-Za-z][A-Za-z0-9_-]{0,31}$/.test(name)) {
+      throw new FirewallError(
+        `Cannot guard door "${name}": the name must be a letter and up to 31 of letters, digits, "_" and "-"`,
+      );
+    }
+    if (names.has(name)) throw new FirewallError(`Cannot guard door "${name}": there are two of that name`);
+    names.add(name);
+  }
+  if (!(Number.isInteger(guard.ipv6Prefix) && guard.ipv6Prefix >= 1 && guard.ipv6Prefix <= 128)) {
+    throw new FirewallError(`Cannot keep IPv6 sources by ${guard.ipv6Prefix} bits: must be 1-128`);
+  }
+  for (const { first, last } of guard.doors.flatMap((door) => door.protect)) {
+    if (![first, last].every((port) => Number.isInteger(port) && port >= 1 && port <= 65_535) || first > last) {
+      throw new FirewallError(`Cannot guard ports ${first}-${last}: must be 1-65535, the lower first`);
+    }
+  }
+}
+
+/** What a refused packet meets: one chain for each protocol. */
+function closedChains(guard: Guard): Chain[] {
+  const reset = { tcp: 'reject with tcp reset', udp: 'reject with icmpx type port-unreachable' };
+  const drop = { tcp: 'drop', udp: 'drop' };
+  if (guard.face !== 'mirror') {
+    const verdict = guard.face === 'drop' ? drop : reset;
+    return [chain('closed_tcp', [verdict.tcp]), chain('closed_udp', [verdict.udp])];
+  }
+  const unused = guard.unused === 'reset' ? reset : drop;
+  // Only the first packet of a flow goes through NAT: all others have to be answered here.
+  const tcp = [`ct state != new ${unused.tcp}`, `meta mark set meta mark | ${MIRROR_MARK}`];
+  return [chain('closed_tcp', tcp), chain('closed_udp', [unused.udp])];
+}
+
+const MIRROR_CHAIN: Chain = {
+  name: 'mirror',
+  head: ['type nat hook prerouting priority -101; policy accept;'],
+  rules: [`meta mark & ${MIRROR_MARK} == ${MIRROR_MARK} meta l4proto tcp redirect to :1`],
+};
+
+function segmentChain(segment: PortSegment, version: Family, ipv6Prefix: number): Chain {
+  const key = sourceKey(version, ipv6Prefix);
+  const rules = segment.doors.map((door) => `${key} @${openSet(door, version)} return`);
+  if (segment.protocol === 'tcp') {
+    const session = `${sourceKey(version, 128)} . tcp sport . tcp dport`;
+    rules.push(`tcp flags & (syn | ack) == ack ${session} @${liveSet(version)} return`);
+  }
+  // Whatever the face: a session that may go on after the next knock must not hear of its end, one that may not has to.
+  const end = segment.close === 'kill' && segment.protocol === 'tcp' ? 'reject with tcp reset' : 'drop';
+  if (isCut(segment)) rules.push(`ct state established ${end}`);
+  return chain(segmentName(segment, version), [...rules, `goto closed_${segment.protocol}`]);
+}
+
+function isCut({ close }: PortSegment): boolean {
+  return close !== 'keep';
+}
+
+function dispatchChain(kind: 'ports' | 'cut', version: Family, segments: readonly PortSegment[]): Chain {
+  const rules = (['tcp', 'udp'] as const).flatMap((protocol) => {
+    const mine = segments.filter((segment) => segment.protocol === protocol);
+    const ranges = mine.filter(({ first, last }) => first !== last);
+    return [
+      ...(mine.length > ranges.length ? [`${protocol} dport vmap @${mapName(kind, protocol, version)}`] : []),
+      ...ranges.map((range) => `${protocol} dport ${range.first}-${range.last} goto ${segmentName(range, version)}`),
+    ];
+  });
+  return chain(`${kind}${version}`, rules);
+}
+
+function baseChain(guard: Guard, segments: readonly PortSegment[]): Chain {
+  const cut = segments.some(isCut);
+  return {
+    name: 'prerouting',
+    head: ['type filter hook prerouting priority mangle; policy accept;'],
+    rules: [
+      'iif "lo" return',
+      ...FAMILIES.map((version) => `${sourceKey(version, guard.ipv6Prefix)} @${banSet(version)} drop`),
+      ...(cut ? FAMILIES.map((version) => `ct direction original meta nfproto ipv${version} jump cut${version}`) : []),
+      'ct state established,related return',
+      ...FAMILIES.map((version) => `meta nfproto ipv${version} goto ports${version}`),
+    ],
+  };
+}
+
+function portMap(kind: 'ports' | 'cut', protocol: string, version: Family, segments: readonly PortSegment[]): string {
+  const single = segments.filter((segment) => segment.protocol === protocol && segment.first === segment.last);
+  const elements = single.map((segment) => `${segment.first} : goto ${segmentName(segment, version)}`);
+  return `  map ${mapName(kind, protocol, version)} { type inet_service : verdict; ${elementsText(elements)}}`;
+}
+
+function liveSetText(version: Family, live: readonly LiveSession[]): { readonly name: string; readonly text: string } {
+  const sessions = live
+    .filter(({ source }) => family(source) === version)
+    .map(({ source, sourcePort, port }) => `${printAddress(source)} . ${sourcePort} . ${port}`);
+  const elements = [...new Set(sessions)].sort().map((session) => `${session} timeout ${LIVE_TIMEOUT}`);
+  const type = `${addressType(version)} . inet_service . inet_service`;
+  return set(liveSet(version), type, 'timeout', LIVE_SIZE, elements);
+}
+
+function set(name: string, type: string, flags: string, size: number, elements: readonly string[] = []) {
+  return { name, text: `  set ${name} { type ${type}; flags ${flags}; size ${size}; ${elementsText(elements)}}` };
+}
+
+function elementsText(elements: readonly string[]): string {
+  return elements.length === 0 ? '' : `elements = { ${elements.join(', ')} }; `;
+}
+
+function chain(name: string, rules: readonly string[]): Chain {
+  return { name, head: [], rules };
+}
+
+function block(head: string, lines: readonly string[]): string {
+  return [head, ...lines.map((line) => `    ${line}`), '  }'].join('\n');
+}
+
+function gone(standing: readonly string[], wanted: readonly { readonly name: string }[]): string[] {
+  const names = new Set(wanted.map(({ name }) => name));
+  return standing.filter((name) => !names.has(name)).sort();
+}
+
+function mapName(kind: 'ports' | 'cut', protocol: string, version: Family): string {
+  return `${kind}_${protocol}${version}`;
+}
+
+function segmentName({ protocol, first, last }: PortSegment, version: Family): string {
+  return first === last ? `${protocol}${version}_${first}` : `${protocol}${version}_${first}_${last}`;
+}
+
+function addressType(version: Family): string {
+  return `ipv${version}_addr`;
+}
+
+function sourceKey(version: Family, ipv6Prefix: number): string {
+  if (version === 4) return 'ip saddr';
+  if (ipv6Prefix === 128) return 'ip6 saddr';
+  return `ip6 saddr & ${printAddress(networkOf({ a: -1, b: -1, c: -1, d: -1 }, ipv6Prefix))}`;
+}
