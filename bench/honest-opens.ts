@@ -25,20 +25,23 @@ export const honestOpens: Measurement = {
     const figures: Figure[] = [];
     for (const rate of bench.quick ? [1000, 25_000] : [1000, 5000, 25_000]) {
       const samples = { ours: [] as number[], knockd: [] as number[] };
+      const costs = { ours: [] as number[], knockd: [] as number[] };
       let reached = Number.POSITIVE_INFINITY;
       for (const contestant of CONTESTANTS) {
         bench.tell(`flood: ${rate.toLocaleString('en')} packets a second, ${contestant}`);
-        const { opened, sent } = await measure(bench, contestant, rate);
+        const { opened, sent, cost } = await measure(bench, contestant, rate);
         samples[contestant].push(opened);
+        costs[contestant].push(cost);
         reached = Math.min(reached, sent);
       }
       figures.push({
-        name: `opened of ${KNOCKS} at ${(rate / 1000).toLocaleString('en')} kpps`,
+        name: `opened of ${KNOCKS} at ${rate / 1000} kpps`,
         unit: 'openings',
         ...samples,
         target: { text: `${KNOCKS} of ${KNOCKS}`, met: (ours) => ours.min === KNOCKS },
         note: `${(reached / 1000).toFixed(1)} kpps sent`,
       });
+      figures.push({ name: `CPU per packet sent at ${rate / 1000} kpps`, unit: 'µs CPU', ...costs });
     }
     return figures;
   },
@@ -48,17 +51,18 @@ async function measure(
   bench: Bench,
   contestant: Contestant,
   rate: number,
-): Promise<{ readonly opened: number; readonly sent: number }> {
+): Promise<{ readonly opened: number; readonly sent: number; readonly cost: number }> {
   const file = join(bench.folder, `flood-opened-${contestant}-${rate}`);
   const window = bench.quick ? WINDOW.quick : WINDOW.full;
   const destination = bench.server.address4;
-  return withDaemon(bench, contestant, { command: `echo %IP% >>${file}`, window }, async () => {
+  return withDaemon(bench, contestant, { command: `echo %IP% >>${file}`, window }, async (daemon) => {
     const rain = startSender(bench.client);
     const honest = startSender(bench.client);
     // The first order waits until the senders are up.
     await Promise.all([rain, honest].map((sender) => sender.send([])));
     const lead = (window + 1) * 1000;
     const seconds = (lead + KNOCKS * BETWEEN_KNOCKS) / 1000 + 0.5;
+    const before = daemon.cpu();
     const flood = rain.flood({ destination, rate, seconds });
     await sleep(lead);
     for (let number = 1; number <= KNOCKS; number += 1) {
@@ -70,6 +74,6 @@ async function measure(
     const deadline = performance.now() + PATIENCE;
     const opened = (): number => (existsSync(file) ? new Set(readFileSync(file, 'utf8').trim().split('\n')).size : 0);
     while (opened() < KNOCKS && performance.now() < deadline) await sleep(50);
-    return { opened: opened(), sent: sent / took };
+    return { opened: opened(), sent: sent / took, cost: (daemon.cpu() - before) / sent };
   });
 }

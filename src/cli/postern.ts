@@ -3,10 +3,11 @@
 import { Command } from 'commander';
 import { addCheck } from './check.ts';
 import { addFilter } from './filter.ts';
+import { addImport } from './import.ts';
 import { addKnock } from './knock-command.ts';
 import { readVersion } from './version.ts';
 
-const SUBCOMMANDS = [addCheck, addKnock, addFilter] as const;
+const SUBCOMMANDS = [addCheck, addImport, addKnock, addFilter] as const;
 
 /** Runs one subcommand; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -14,6 +15,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('postern')
     .description('Makes ports disappear and opens them to whoever brings the right knock')
     .version(readVersion())
+    .option('-c, --config <file>', 'the configuration')
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'postern: ')) });

@@ -7,70 +7,28 @@
  */
 
 import * as v from 'valibot';
-import { parseAddress } from '../core/address.ts';
-import { FLAG_BITS } from './knockd-values.ts';
-import { PORTS_PATTERN, parsePorts, parseStep, STEP_PATTERN } from './ports.ts';
-import { PREFIX_PATTERN, parsePrefix } from './prefix.ts';
-import { quote } from './problem.ts';
-import { DURATION_PATTERN, parseSize, SIZE_PATTERN } from './quantity.ts';
-import { fault, type Reading } from './reading.ts';
-import { complaint, durationBetween, isTable, key, section, table, text } from './schema-parts.ts';
+import { isTable, key, section, table } from './schema-parts.ts';
+import {
+  choice,
+  command,
+  doorName,
+  duration,
+  flag,
+  interfaceName,
+  path,
+  ports,
+  prefix,
+  size,
+  step,
+  target,
+  wholeNumber,
+} from './schema-values.ts';
 import { DEFAULT_STRAYS } from './strays.ts';
 
-const DOOR_NAME = '[A-Za-z][A-Za-z0-9_-]{0,31}';
 const MAX_STEPS = 32;
 /** What a person can want; the engine counts further. */
 const MOST_STRAYS = 100;
 const MOST_GRANTS = 1_000_000;
-
-function duration(least: string, most: string) {
-  return text(durationBetween(least, most), {
-    wanted: 'a duration such as "30s"',
-    pattern: DURATION_PATTERN,
-    range: `from ${least} to ${most}`,
-  });
-}
-
-function wholeNumber(least: number, most: number) {
-  const inRange = v.check<number, string>(
-    (number) => Number.isSafeInteger(number) && number >= least && number <= most,
-    '',
-  );
-  return v.pipe(v.number(), inRange, v.metadata({ least, most }));
-}
-
-function choice<const T extends readonly string[]>(options: T) {
-  return v.picklist(options);
-}
-
-const ports = text(parsePorts, { wanted: 'ports such as "tcp/22" or "tcp/8000-8010"', pattern: PORTS_PATTERN });
-const step = text(parseStep, { wanted: 'a step such as "tcp/7000"', pattern: STEP_PATTERN });
-const prefix = text(parsePrefix, { wanted: 'an address or a block such as "192.0.2.0/24"', pattern: PREFIX_PATTERN });
-const size = text(parseSize, { wanted: 'a size such as "100MB"', pattern: SIZE_PATTERN });
-const path = text(readPath, { wanted: 'a path such as "/var/lib/postern"', pattern: '^[^\\u0000]+$' });
-const argument = text(readArgument, { wanted: 'a text', pattern: '^[^\\u0000]*$' });
-const interfaceName = text(readInterface, { wanted: 'an interface such as "eth0"', pattern: '^[^\\s/\\u0000]{1,15}$' });
-const target = text(readTarget, { wanted: 'an address of this machine', pattern: '^[0-9a-fA-F:.]{2,45}$' });
-const flag = text(readFlag, {
-  wanted: 'a flag such as "syn" or "!ack"',
-  pattern: '^!?([Ff][Ii][Nn]|[Ss][Yy][Nn]|[Rr][Ss][Tt]|[Pp][Ss][Hh]|[Aa][Cc][Kk]|[Uu][Rr][Gg])$',
-});
-/** The name of a door. */
-export const doorName = text(readDoorName, { wanted: 'a name', pattern: `^${DOOR_NAME}$` });
-
-const command = v.pipe(
-  v.array(argument),
-  v.minLength(1),
-  v.rawCheck(({ dataset, addIssue }) => {
-    const program = dataset.typed ? dataset.value[0] : undefined;
-    if (program === undefined || program.startsWith('/')) return;
-    const message = `Cannot run ${quote(program)}: the program of a hook is named by its whole path`;
-    const hint = /\s/.test(program)
-      ? 'Write every word as an item of its own: ["/usr/local/bin/told", "--door"]'
-      : 'Write the path that "command -v" shows, such as "/usr/bin/logger"';
-    addIssue({ message: complaint({ message, hint }) });
-  }),
-);
 
 const knock = table({
   steps: key(
@@ -78,7 +36,7 @@ const knock = table({
     'The packets that open the door, in this order: protocol and destination port. Three or more, in no order, TCP and UDP mixed, are out of reach of a port scan.',
     {
       examples: [['tcp/7000', 'udp/8000', 'tcp/9000']],
-      range: `1 to ${MAX_STEPS} steps`,
+      range: `1 to ${MAX_STEPS}`,
       aliases: ['sequence', 'ports', 'knock'],
     },
   ),
@@ -334,62 +292,3 @@ export const posternSchema = table({
 /** The file as it was written, checked, with defaults and with every text read. */
 export type PosternDraft = v.InferOutput<typeof posternSchema>;
 export type DoorDraft = PosternDraft['door'][string];
-
-function readPath(value: string): Reading<string> {
-  if (value.trim() === '') return fault('Cannot use an empty path', 'Write a path, or remove the line for the default');
-  if (value.includes('\0')) return fault(`Cannot use the path ${quote(value)}`, 'Remove the NUL character');
-  if (value.startsWith('~'))
-    return fault(
-      `Cannot use the path ${quote(value)}: "~" is the shell's`,
-      'Write the whole path, such as "/root/postern"',
-    );
-  return { value };
-}
-
-function readArgument(value: string): Reading<string> {
-  return value.includes('\0')
-    ? fault(`Cannot use ${quote(value)} in a command`, 'Remove the NUL character')
-    : { value };
-}
-
-/** What the kernel takes for a name (dev_valid_name): 15 bytes, neither blanks nor slashes. */
-function readInterface(value: string): Reading<string> {
-  const message = `Cannot use the interface ${quote(value)}`;
-  if (value.trim() === '') return fault(message, 'Write a name that "ip link" shows');
-  if (/[\s,]/.test(value)) return fault(message, 'Write every interface as an item of its own: ["eth0", "eth1"]');
-  if (
-    value.includes('/') ||
-    value.includes('\0') ||
-    value.includes(':') ||
-    value === '.' ||
-    value === '..' ||
-    Buffer.byteLength(value) > 15
-  ) {
-    return fault(message, 'Write a name that "ip link" shows, such as "eth0"');
-  }
-  return { value };
-}
-
-function readTarget(value: string) {
-  const address = parseAddress(value);
-  if (address) return { value: address };
-  return fault(
-    `Cannot read the address ${quote(value)}`,
-    'Write one address of this machine, such as "192.0.2.1", or leave target out',
-  );
-}
-
-/** A flag in lower case. */
-function readFlag(value: string): Reading<string> {
-  if (FLAG_BITS.has(value.replace(/^!/, '').toUpperCase())) return { value: value.toLowerCase() };
-  const names = [...FLAG_BITS.keys()].map((name) => name.toLowerCase()).join(', ');
-  return fault(`Cannot read the TCP flag ${quote(value)}`, `Write flags such as "syn" or "!ack"; there are ${names}`);
-}
-
-function readDoorName(value: string): Reading<string> {
-  const message = `Cannot use the name ${quote(value)} for a door`;
-  if (new RegExp(`^${DOOR_NAME}$`).test(value)) return { value };
-  if (/^[A-Za-z][\w-]*$/.test(value))
-    return fault(`${message}: it is longer than 32 characters`, 'Write a shorter name');
-  return fault(message, 'Write a letter, then letters, digits, "_" and "-", such as [door.ssh]');
-}

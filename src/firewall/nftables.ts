@@ -251,7 +251,8 @@ class NftablesDriver implements FirewallDriver {
   }
 
   #block(source: Address): Prefix {
-    const length = family(source) === 4 ? 32 : (this.#guard?.ipv6Prefix ?? 128);
+    if (this.#guard === undefined) throw new FirewallError('The guard is not installed yet');
+    const length = family(source) === 4 ? 32 : this.#guard.ipv6Prefix;
     return { address: networkOf(source, length), length };
   }
 

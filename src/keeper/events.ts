@@ -7,7 +7,8 @@ import type { Confinement, Counts, Report } from '../core/messages.ts';
 
 export type KeeperEvent =
   /** A knock came as far as `stage`; in time, or until its time was over. */
-  | { readonly type: 'advanced' | 'expired'; readonly door: string; readonly source: Address; readonly stage: number }
+  | { readonly type: 'advanced'; readonly door: string; readonly source: Address; readonly stage: number }
+  | { readonly type: 'expired'; readonly door: string; readonly source: Address; readonly stage: number }
   | {
       readonly type: 'failed';
       readonly door: string;

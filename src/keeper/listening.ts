@@ -37,6 +37,8 @@ export interface ListeningSetup<D extends KnockedDoor> extends Pick<KeeperPorts<
   readonly died: (how: string) => void;
   /** Nobody can listen, or the capture file is at its end (then without a reason). */
   readonly over: (reason: string | undefined) => void;
+  /** TCP ports whose connections are nobody's stray; those somebody listens on, unless given. */
+  readonly publicPorts?: () => readonly number[];
   /** The kernel allows no filter as long as it should be; what it lets through instead. */
   readonly relaxed: (given: readonly string[]) => void;
 }
@@ -57,9 +59,9 @@ export class Listening<D extends KnockedDoor> {
   /** Opens the packet sockets: throws a `CaptureError` before anything else has happened. */
   constructor(setup: ListeningSetup<D>) {
     this.#setup = setup;
-    const { source, doors, ipv6, packets, tell, open, spendOneTime } = setup;
+    const { source, doors, ipv6, packets, tell, open, spendOneTime, publicPorts = listeningPorts } = setup;
     if (source.kind === 'ring') {
-      const input = { doors: doors.map((door) => door.knock), publicPorts: listeningPorts(), ipv6 };
+      const input = { doors: doors.map((door) => door.knock), publicPorts: publicPorts(), ipv6 };
       this.#sockets = new CaptureSockets(source.interfaces, input, setup.relaxed);
     }
     this.#watcher = new WatcherProcess({
@@ -78,7 +80,7 @@ export class Listening<D extends KnockedDoor> {
         send: (order) => this.#watcher.send(order),
         sockets: this.#sockets,
         addresses: () => (source.kind === 'file' ? 'any' : this.addresses),
-        listeningPorts,
+        listeningPorts: publicPorts,
         monotonicNow,
         ended: (reason) => (source.kind === 'file' ? setup.over(reason) : this.#watcher.replace()),
       },
@@ -114,6 +116,11 @@ export class Listening<D extends KnockedDoor> {
   /** Other doors from now on. */
   configure(doors: readonly D[]): void {
     this.#keeper.configure(doors);
+  }
+
+  /** Public ports may have changed with the configuration. */
+  refreshPublicPorts(): void {
+    this.#keeper.refreshPublicPorts();
   }
 
   stop(): void {

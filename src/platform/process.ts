@@ -73,6 +73,41 @@ function collected(stream: Readable, limit: number): () => string {
   return () => Buffer.concat(chunks).toString('utf8');
 }
 
+/**
+ * Runs an administrator's program (an argv, no shell) with extra environment variables; it and what it started are killed after
+ * `timeout` milliseconds. At most `limit` bytes of its output and complaints together are kept.
+ */
+export function runHook(
+  argv: readonly [string, ...string[]],
+  env: Readonly<Record<string, string>>,
+  options: { readonly timeout: number; readonly limit: number },
+): Promise<{ readonly ending: Ending; readonly output: string; readonly late: boolean }> {
+  const child = spawn(argv[0], argv.slice(1), {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: '/',
+    env: { ...PATH_ONLY, ...env },
+  });
+  const output = collected(child.stdout, options.limit);
+  const complaints = collected(child.stderr, options.limit);
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    try {
+      // Its own session: the whole group goes.
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    } catch {
+      // It has just ended.
+    }
+  }, options.timeout);
+  return running(child).ended.then((ending) => {
+    clearTimeout(timer);
+    child.stdout.destroy();
+    child.stderr.destroy();
+    return { ending, output: (output() + complaints()).slice(0, options.limit), late };
+  });
+}
+
 /** A child with a private channel to it: descriptor 3, a stream socket. */
 export interface ConnectedProgram extends RunningProgram {
   readonly channel: Duplex;

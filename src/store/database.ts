@@ -64,11 +64,14 @@ export function openSound<Value>(file: string, use: (database: DatabaseSync) => 
   chmodSync(file, 0o600);
   const database = new DatabaseSync(file, { timeout: START_PATIENCE });
   try {
-    database.exec('PRAGMA auto_vacuum = INCREMENTAL; PRAGMA cell_size_check = ON');
+    // Nothing is written before it is known to be ours, and whole.
+    database.exec('PRAGMA cell_size_check = ON');
+    check(database);
+    const version = versionOf(database);
+    if (version === 0) database.exec('PRAGMA auto_vacuum = INCREMENTAL');
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
     database.exec(`PRAGMA journal_size_limit = ${WAL_SIZE}; PRAGMA wal_autocheckpoint = ${WAL_PAGES}`);
-    check(database);
-    migrate(database);
+    migrate(database, version);
     const value = use(database);
     database.exec(`PRAGMA busy_timeout = ${PATIENCE}`);
     return value;
@@ -84,11 +87,14 @@ function check(database: DatabaseSync): void {
   if (found !== 'ok') throw new DamagedState(String(found));
 }
 
-function migrate(database: DatabaseSync): void {
+/** How many migrations the file has had. */
+function versionOf(database: DatabaseSync): number {
   const version = Number(database.prepare('PRAGMA user_version').get()?.user_version);
-  if (version > MIGRATIONS.length) {
-    throw new NewerState(`written by a later version (${version}, this one knows ${MIGRATIONS.length})`);
-  }
+  if (version <= MIGRATIONS.length) return version;
+  throw new NewerState(`written by a later version (${version}, this one knows ${MIGRATIONS.length})`);
+}
+
+function migrate(database: DatabaseSync, version: number): void {
   for (const [index, step] of MIGRATIONS.entries()) {
     if (index < version) continue;
     durably(database, () =>

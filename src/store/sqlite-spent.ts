@@ -9,17 +9,22 @@ import { createHash } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { DamagedState } from './columns.ts';
 import { durably, inTransaction } from './database.ts';
-import { SpentError, type SpentStore } from './spent-store.ts';
+import type { CountedSpent } from './spent-mark.ts';
+import { SpentError } from './spent-store.ts';
 
 /** Throws `DamagedState` when an entry has changed or is missing. */
-export function openSqliteSpent(database: DatabaseSync, wallNow: () => number): SpentStore {
+export function openSqliteSpent(database: DatabaseSync, wallNow: () => number): CountedSpent {
   const insert = database.prepare('INSERT INTO spent (digest, at) VALUES (?, ?) ON CONFLICT DO NOTHING');
   const readSum = database.prepare('SELECT sum FROM spent_sum');
   const writeSum = database.prepare('UPDATE spent_sum SET sum = ?');
   const sumUp = (): Uint8Array => bytesOf(readSum.get()?.sum);
 
   const found = new Uint8Array(DIGEST_LENGTH);
-  for (const { digest } of database.prepare('SELECT digest FROM spent').iterate()) add(found, bytesOf(digest));
+  let count = 0;
+  for (const { digest } of database.prepare('SELECT digest FROM spent').iterate()) {
+    add(found, bytesOf(digest));
+    count++;
+  }
   if (Buffer.compare(found, sumUp()) !== 0) throw new DamagedState('the spent entries do not add up');
 
   const spend = (digest: Uint8Array): boolean => {
@@ -30,12 +35,17 @@ export function openSqliteSpent(database: DatabaseSync, wallNow: () => number): 
     return true;
   };
   return {
+    get count() {
+      return count;
+    },
     spend: (entry) => {
       const digest = createHash('sha256').update(entry).digest();
       try {
-        return durably(database, () => inTransaction(database, () => spend(digest)));
+        const fresh = durably(database, () => inTransaction(database, () => spend(digest)));
+        if (fresh) count++;
+        return fresh;
       } catch (error) {
-        throw new SpentError(`cannot record a spent entry: ${(error as Error).message}`, { cause: error });
+        throw new SpentError(`Cannot record a spent entry: ${(error as Error).message}`, { cause: error });
       }
     },
   };

@@ -30,7 +30,7 @@ import {
   type RowShape,
   type Rows,
 } from './rows.ts';
-import { agreesWithMark } from './spent-mark.ts';
+import { markSpending } from './spent-mark.ts';
 import { refuseSpending, type SpentStore } from './spent-store.ts';
 import { openSqliteHistory } from './sqlite-history.ts';
 import { openSqliteRows } from './sqlite-rows.ts';
@@ -84,10 +84,9 @@ const READ_HISTORY = 10_000;
 /** Opens the state in a folder, creating both where they are missing. Never throws: what cannot be had is in the warnings. */
 export function openState(folder: string, ports: StatePorts, retention: Retention): OpenedState {
   const file = join(folder, STATE_FILE);
-  const mark = join(folder, MARK_FILE);
   try {
     const { value, setAside } = openDatabase(file, ports.wallNow(), (database) => read(database, ports));
-    const spent = trustedSpent(value, mark);
+    const spent = markSpending(value.spent, value.identity, join(folder, MARK_FILE));
     const warnings = [...folderWarnings(folder)];
     if (setAside) warnings.push(`${file} was damaged and is begun anew, the old one is ${setAside}`);
     if (spent.refusal) warnings.push(spent.refusal);
@@ -137,15 +136,6 @@ function read(database: DatabaseSync, ports: Pick<StatePorts, 'wallNow'>) {
 }
 
 type Read = ReturnType<typeof read>;
-
-function trustedSpent({ spent, identity }: Read, mark: string): SpentStore {
-  try {
-    if (agreesWithMark(mark, identity)) return spent;
-    return refuseSpending(`One-time entries are refused, since those used before are forgotten: see ${mark}`);
-  } catch (error) {
-    return refuseSpending(`One-time entries are refused, since ${mark} cannot be used: ${reasonOf(error)}`);
-  }
-}
 
 function readWhatIsThere(file: string, ports: StatePorts): [Contents, readonly string[]] {
   try {

@@ -1,7 +1,7 @@
 /** One-time entries: good once. One contract in memory and on disk; then what only the disk can lose. */
 
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -85,6 +85,36 @@ test('removing the mark accepts the loss; removing the whole folder begins anew'
   assert.equal(spendOnce(folder.path, 'a'), false);
   rmSync(folder.path, { recursive: true });
   assert.equal(spendOnce(folder.path, 'a'), true);
+});
+
+test('an older copy of the state is a lost one', () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, STATE_FILE);
+  spendOnce(folder.path, 'a');
+  const copy = readFileSync(file);
+  assert.equal(spendOnce(folder.path, 'b'), true);
+  writeFileSync(file, copy);
+  assert.match(String(spendOnce(folder.path, 'b')), /forgotten/);
+});
+
+test('a crash before the mark knows of the last entry costs that entry and nothing else', () => {
+  using folder = temporaryFolder();
+  const mark = join(folder.path, MARK_FILE);
+  spendOnce(folder.path, 'a');
+  const before = readFileSync(mark);
+  spendOnce(folder.path, 'b');
+  writeFileSync(mark, before);
+  assert.equal(spendOnce(folder.path, 'b'), false);
+  assert.equal(spendOnce(folder.path, 'c'), true);
+});
+
+test('a mark that is damaged is no mark of ours', () => {
+  using folder = temporaryFolder();
+  spendOnce(folder.path, 'a');
+  for (const text of ['', 'garbage', readFileSync(join(folder.path, MARK_FILE), 'latin1').slice(1)]) {
+    writeFileSync(join(folder.path, MARK_FILE), text);
+    assert.match(String(spendOnce(folder.path, 'b')), /forgotten/);
+  }
 });
 
 test('an entry that was changed or removed behind our back is damage', () => {

@@ -11,6 +11,7 @@ export class ManualClock {
   }
 
   readonly wallNow = (): number => this.wall;
+  readonly monotonicNow = (): number => this.#elapsed;
 
   readonly after = (delay: number, call: () => void): (() => void) => {
     const timer = { at: this.#elapsed + delay, call };

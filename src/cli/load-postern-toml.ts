@@ -1,0 +1,54 @@
+/** Reads a postern.toml from disk for a program, and tells it from a knockd.conf. */
+
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { PosternConfig } from '../config/postern-config.ts';
+import type { Surroundings } from '../config/postern-lint.ts';
+import { parsePosternToml } from '../config/postern-toml.ts';
+import { type Problem, printProblem } from '../config/problem.ts';
+import { reasonOf } from '../keeper/journal.ts';
+import { listeningPorts } from '../platform/listeners.ts';
+import { localPorts } from '../platform/local-ports.ts';
+import type { LoadOptions } from './load-knockd-conf.ts';
+
+export interface LoadedToml {
+  /** Every problem, printed; or that the file cannot be read. */
+  readonly complaints: readonly string[];
+  readonly problems: readonly Problem[];
+  /** Absent when the file was refused. */
+  readonly config: PosternConfig | undefined;
+}
+
+/** Reads and judges the file at an absolute path; relative paths in it count from its directory. */
+export function loadPosternToml(path: string, options: Pick<LoadOptions, 'shownAs' | 'strict'>): LoadedToml {
+  const { shownAs, strict } = options;
+  let text: Uint8Array;
+  try {
+    text = readFileSync(path);
+  } catch (error) {
+    return { complaints: [`${shownAs}: ${reasonOf(error)}`], problems: [], config: undefined };
+  }
+  const result = parsePosternToml(text, { file: shownAs, directory: dirname(path), surroundings: surroundings() });
+  const complaints = result.problems.map(printProblem);
+  const refused = strict && result.ok && result.problems.length > 0;
+  if (refused) complaints.push(`${shownAs}: refused because of its warnings (--strict)`);
+  return { complaints, problems: result.problems, config: result.ok && !refused ? result.config : undefined };
+}
+
+function surroundings(): Surroundings {
+  const own = localPorts();
+  return {
+    listening: listeningPorts().map((port) => ({ protocol: 'tcp', port })),
+    ...(own && { localPorts: own }),
+  };
+}
+
+/** Is it the native configuration? By its ending, else by its first sections; a file that cannot be read is told by its name. */
+export function isPosternToml(path: string): boolean {
+  if (path.endsWith('.toml')) return true;
+  try {
+    return /^\s*\[{1,2}\s*door\s*\./m.test(readFileSync(path, 'latin1'));
+  } catch {
+    return false;
+  }
+}

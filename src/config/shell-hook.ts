@@ -1,0 +1,33 @@
+/**
+ * A command of knockd.conf as a hook of a door: the shell runs it as knockd's did, with the address in POSTERN_SOURCE where knockd wrote
+ * it into the text in place of `%IP%`.
+ */
+
+/** The argv of a hook that runs a command of knockd's. */
+export function shellHook(command: string): readonly string[] {
+  return ['/bin/sh', '-c', replaceAddress(command).replaceAll('\0', '')];
+}
+
+/** `%IP%` becomes a variable that the shell expands wherever it stands, in single quotes too. */
+function replaceAddress(command: string): string {
+  let text = '';
+  let open: '"' | "'" | undefined;
+  for (let at = 0; at < command.length; at++) {
+    const c = command[at] ?? '';
+    if (command.startsWith('%IP%', at)) {
+      text += open === "'" ? `'"$POSTERN_SOURCE"'` : `\${POSTERN_SOURCE}`;
+      at += 3;
+      continue;
+    }
+    if (c === '\\' && open !== "'" && !command.startsWith('%IP%', at + 1)) {
+      text += c + (command[++at] ?? '');
+      continue;
+    }
+    // What stood behind the backslash is no `%` any more.
+    if (c === '\\' && open !== "'") continue;
+    if (c === open) open = undefined;
+    else if (open === undefined && (c === '"' || c === "'")) open = c;
+    text += c;
+  }
+  return text;
+}

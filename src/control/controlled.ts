@@ -1,0 +1,94 @@
+/**
+ * What can be asked of a running daemon, apart from how it is asked: the control socket serves it, the keeper implements it.
+ * Everything is plain data that goes through JSON as it is; times are milliseconds, addresses text.
+ */
+
+import type { HistoryEntry, HistoryType, Via } from '../core/history.ts';
+
+export interface GrantStatus {
+  readonly source: string;
+  readonly remaining_ms: number;
+  readonly via: Via;
+  readonly user?: string;
+}
+
+export interface DoorStatus {
+  readonly name: string;
+  /** `tcp/22`, `udp/51820`, `tcp/8000-8010`. */
+  readonly protect: readonly string[];
+  readonly grants: readonly GrantStatus[];
+}
+
+export interface Status {
+  readonly version: string;
+  readonly uptime_ms: number;
+  readonly firewall: string;
+  readonly doors: readonly DoorStatus[];
+  readonly bans: readonly { readonly source: string; readonly remaining_ms: number }[];
+  readonly watcher: {
+    readonly pid: number | undefined;
+    readonly restarts: number;
+    readonly attempts: number;
+    readonly received: number;
+    readonly lost: number;
+    readonly drops: Readonly<Record<string, number>>;
+    /** What the watcher is shut into: `landlock 7, seccomp`. */
+    readonly confinement: string;
+  };
+  /** Things the administrator should know: state in memory only, a guard that was removed, a confinement that is not complete. */
+  readonly warnings: readonly string[];
+}
+
+/** How a door is knocked on; the steps are a secret, shown to those who may use the socket. */
+export interface DoorShown {
+  readonly name: string;
+  readonly protect: readonly string[];
+  readonly open_for_ms: number;
+  readonly renew: boolean;
+  readonly close: string;
+  /** `tcp/7000`, `udp/8000`; absent for a door that is opened by hand only. */
+  readonly steps?: readonly string[];
+  readonly within_ms?: number;
+}
+
+export interface LogQuery {
+  readonly door?: string;
+  readonly source?: string;
+  readonly types?: readonly HistoryType[];
+  /** Wall time in milliseconds since 1970. */
+  readonly since?: number;
+  /** The last so many, oldest first; 100 unless said, 10,000 at most. */
+  readonly limit?: number;
+}
+
+/** What happens right now, for `postern watch` and `log --follow`: what is written down, and the knocks on the way. */
+export type LiveEvent =
+  | { readonly kind: 'history'; readonly entry: HistoryEntry }
+  | {
+      readonly kind: 'stage';
+      readonly time: number;
+      readonly door: string;
+      readonly source: string;
+      readonly stage: number;
+      readonly of: number;
+    };
+
+export interface Controlled {
+  status(): Promise<Status>;
+  /** Throws a `Refusal` for a door that there is not. */
+  show(door: string): Promise<DoorShown>;
+  /** Opens by hand, for `duration` or the door's own time; resolves when the door is open. */
+  open(door: string, source: string, duration: number | undefined): Promise<GrantStatus>;
+  /** Ends the grant of one source, or all of a door; resolves to how many were ended. */
+  close(door: string, source: string | undefined): Promise<number>;
+  /** Reads the configuration again; a broken one changes nothing, throws a `Refusal` that names every problem. */
+  reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }>;
+  log(query: LogQuery): Promise<readonly HistoryEntry[]>;
+  /** Calls back for everything that happens until the result is called. */
+  follow(heard: (event: LiveEvent) => void): () => void;
+}
+
+/** What was asked cannot be done, in words for whoever asked; several lines when there are several reasons. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+}

@@ -1,0 +1,342 @@
+/**
+ * The native daemon without its command line: guard, grants, state, listening and control, put together and kept together.
+ *
+ * Order of the start: state (and who else has it), guard in the firewall, grants reconciled, packets, control socket. From the
+ * guard on the doors are closed, whatever fails after it. Stopping leaves guard and grants as they are.
+ */
+
+import type { PosternConfig } from '../config/postern-config.ts';
+import {
+  type Controlled,
+  type DoorShown,
+  type GrantStatus,
+  type LiveEvent,
+  Refusal,
+  type Status,
+} from '../control/controlled.ts';
+import { type Address, parseAddress, printAddress } from '../core/address.ts';
+import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
+import type { DoorPolicy, PortRange } from '../core/policy.ts';
+import type { FirewallDriver, Guard } from '../firewall/driver.ts';
+import { monotonicNow, wallNow } from '../platform/clock.ts';
+import { defaultRouteInterfaces } from '../platform/default-route.ts';
+import { listeningPorts } from '../platform/listeners.ts';
+import { after } from '../platform/timer.ts';
+import type { State } from '../store/state.ts';
+import { describeDoor, printPorts } from './door-shown.ts';
+import type { KeeperEvent } from './events.ts';
+import { Grants, type LiveGrant, type Opening } from './grants.ts';
+import { Hooks } from './hooks.ts';
+import type { KnockedDoor } from './keeper.ts';
+import { Listening } from './listening.ts';
+
+export interface WardenPorts {
+  readonly driver: FirewallDriver;
+  readonly state: State;
+  readonly version: string;
+  /** Every event that is recorded, for the log. */
+  readonly say: (event: HistoryEvent) => void;
+  /** Debugging: what is not recorded. */
+  readonly whisper: (text: string) => void;
+  /** Reads the configuration again. Throws a `Refusal` that names every problem. */
+  readonly load: () => { readonly config: PosternConfig; readonly warnings: readonly string[] };
+  readonly face: (config: PosternConfig) => Promise<Pick<Guard, 'face' | 'unused'>>;
+  readonly warnings: readonly string[];
+  /** Nobody can listen any more. */
+  readonly over: (reason: string) => void;
+}
+
+type NativeDoor = KnockedDoor & { readonly policy: DoorPolicy };
+
+export class Warden implements Controlled {
+  readonly #ports: WardenPorts;
+  readonly #grants: Grants;
+  readonly #listeners = new Set<(event: LiveEvent) => void>();
+  readonly #born = monotonicNow();
+  #config: PosternConfig;
+  #listening: Listening<NativeDoor> | undefined;
+  #watch: { close(): void } | undefined;
+  #restoring: Promise<void> | undefined;
+  #confinement = 'starting';
+  #restarts = 0;
+
+  constructor(ports: WardenPorts, config: PosternConfig) {
+    this.#ports = ports;
+    this.#config = config;
+    const record = (event: HistoryEvent): void => void this.#record(event);
+    const hooks = new Hooks(record);
+    this.#grants = new Grants(
+      {
+        driver: ports.driver,
+        rows: ports.state.grants,
+        record,
+        hook: (door, when, grant) => hooks.run(door, when, grant),
+        monotonicNow,
+        wallNow,
+        after,
+      },
+      () => this.#config.firewall.ipv6Prefix,
+    );
+  }
+
+  /** Closes the doors, brings grants back, listens. Resolves when the first knock may come; rejects when the firewall refuses. */
+  async start(): Promise<void> {
+    const { driver } = this.#ports;
+    const { promise: ready, resolve } = Promise.withResolvers<void>();
+    const interfaces = interfacesOf(this.#config);
+    this.#listening = new Listening<NativeDoor>({
+      source: { kind: process.platform === 'linux' ? 'ring' : 'tcpdump', interfaces },
+      doors: nativeDoors(this.#config),
+      ipv6: true,
+      packets: false,
+      silent: false,
+      tell: (event) => this.#hear(event),
+      open: (door, source) => void this.#knocked(door, source),
+      spendOneTime: () => undefined,
+      publicPorts: () => [...new Set([...listeningPorts(), ...publicPorts(this.#config)])].sort((x, y) => x - y),
+      ready: resolve,
+      died: (how) => {
+        this.#restarts++;
+        this.#record({ type: 'warned', detail: `the watcher ${how}, another was started` });
+      },
+      over: (reason) => this.#ports.over(reason ?? 'the capture ended'),
+      relaxed: (given) =>
+        this.#record({ type: 'warned', detail: `the capture filter is relaxed: ${given.join(', ')}` }),
+    });
+    await driver.install(await this.#guard());
+    this.#grants.configure(this.#config.doors);
+    await this.#grants.reconcile();
+    this.#watch = driver.watch(() => this.#restore());
+    this.#listening.start();
+    await ready;
+    this.#record({
+      type: 'started',
+      detail: `${this.#config.doors.length} doors, ${driver.name}, ${interfaces.join(' ')}`,
+    });
+  }
+
+  /** Ends our part; doors stay closed, and open ones to their time. */
+  async stop(): Promise<void> {
+    this.#watch?.close();
+    this.#listening?.stop();
+    this.#grants.release();
+    this.#record({ type: 'stopped' });
+    await this.#ports.driver.stop();
+    this.#ports.state.close();
+  }
+
+  async status(): Promise<Status> {
+    const now = monotonicNow();
+    const wall = wallNow();
+    const counts = this.#listening?.counts;
+    const problem = this.#ports.state.problem();
+    return {
+      version: this.#ports.version,
+      uptime_ms: Math.round(now - this.#born),
+      firewall: this.#ports.driver.name,
+      doors: this.#config.doors.map((door) => ({
+        name: door.name,
+        protect: door.protect.map(printPorts),
+        grants: this.#grants.live(door.name).map((grant) => toStatus(grant, now)),
+      })),
+      bans: this.#ports.state.bans
+        .all()
+        .map((ban) => ({ source: ban.source, remaining_ms: Math.max(0, ban.until - wall) })),
+      watcher: {
+        pid: this.#listening?.watcherPid,
+        restarts: this.#restarts,
+        attempts: counts?.attempts ?? 0,
+        received: counts?.received ?? 0,
+        lost: counts?.lost ?? 0,
+        drops: counts?.drops ?? {},
+        confinement: this.#confinement,
+      },
+      warnings: [...this.#ports.warnings, ...(problem === undefined ? [] : [problem])],
+    };
+  }
+
+  async show(name: string): Promise<DoorShown> {
+    return describeDoor(this.#door(name));
+  }
+
+  async open(name: string, source: string, duration: number | undefined): Promise<GrantStatus> {
+    this.#door(name);
+    const how = { via: 'hand', ...(duration !== undefined && { duration }) } as const;
+    const opening: Opening = await this.#grants.open(name, readSource(source), how);
+    if ('opened' in opening) return toStatus(opening.opened, monotonicNow());
+    throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
+  }
+
+  async close(name: string, source: string | undefined): Promise<number> {
+    this.#door(name);
+    const sources = source === undefined ? this.#grants.live(name).map((grant) => grant.source) : [readSource(source)];
+    const closed = await Promise.all(sources.map((each) => this.#grants.close(name, each, 'by hand')));
+    return closed.filter(Boolean).length;
+  }
+
+  async reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }> {
+    const { config, warnings } = this.#ports.load();
+    const before = this.#config;
+    const restart = fixedParts(config) !== fixedParts(before);
+    this.#config = config;
+    try {
+      await this.#ports.driver.install(await this.#guard());
+    } catch (error) {
+      this.#config = before;
+      throw new Refusal(
+        `The firewall refused the new configuration, the old one is in force: ${(error as Error).message}`,
+      );
+    }
+    this.#grants.configure(config.doors);
+    this.#listening?.configure(nativeDoors(config));
+    this.#listening?.refreshPublicPorts();
+    this.#record({ type: 'reloaded', detail: `${config.doors.length} doors` });
+    const note = restart ? ['state, control socket, interfaces and firewall driver change with the next start'] : [];
+    return { doors: config.doors.length, warnings: [...warnings, ...note] };
+  }
+
+  async log(query: Parameters<Controlled['log']>[0]): Promise<readonly HistoryEntry[]> {
+    const { limit = 100, ...rest } = query;
+    return this.#ports.state.history.latest(rest, Math.min(limit, 10_000)).toReversed();
+  }
+
+  follow(heard: (event: LiveEvent) => void): () => void {
+    this.#listeners.add(heard);
+    return () => void this.#listeners.delete(heard);
+  }
+
+  async #guard(): Promise<Guard> {
+    const { doors, firewall } = this.#config;
+    return { doors, ipv6Prefix: firewall.ipv6Prefix, ...(await this.#ports.face(this.#config)) };
+  }
+
+  async #knocked(door: NativeDoor, source: Address): Promise<void> {
+    await this.#grants.open(door.name, source, { via: 'knock' });
+  }
+
+  /** Somebody removed the guard: back it goes, at once and as often as it takes, but one at a time. */
+  #restore(): void {
+    this.#restoring ??= (async () => {
+      try {
+        await this.#ports.driver.install(await this.#guard());
+        await this.#grants.restore();
+        this.#record({ type: 'restored' });
+      } catch (error) {
+        this.#record({
+          type: 'warned',
+          detail: `the guard was removed and cannot be put back: ${(error as Error).message}`,
+        });
+        after(1000, () => this.#restore());
+      } finally {
+        this.#restoring = undefined;
+      }
+    })();
+  }
+
+  #hear(event: KeeperEvent): void {
+    switch (event.type) {
+      case 'advanced': {
+        const of = this.#config.doors.find((door) => door.name === event.door)?.knock?.steps.length ?? 0;
+        const source = printAddress(event.source);
+        this.#ports.whisper(`${event.door}: ${source} has knocked ${event.stage} of ${of}`);
+        this.#tell({ kind: 'stage', time: wallNow(), door: event.door, source, stage: event.stage, of });
+        return;
+      }
+      case 'expired':
+        this.#record({ type: 'failed', door: event.door, source: printAddress(event.source), reason: 'time' });
+        return;
+      case 'failed':
+        this.#record({ type: 'failed', door: event.door, source: printAddress(event.source), reason: event.reason });
+        return;
+      case 'confined': {
+        const { landlock, seccomp, uid, notes } = event.confinement;
+        const parts = [`user ${uid}`, landlock === undefined ? 'no landlock' : `landlock ${landlock}`];
+        this.#confinement = [...parts, seccomp ? 'seccomp' : 'no seccomp'].join(', ');
+        if (event.changed) for (const note of notes) this.#record({ type: 'warned', detail: `watcher: ${note}` });
+        return;
+      }
+      case 'flooded':
+        this.#record({ type: 'denied', door: event.door, reason: 'too often' });
+        return;
+      case 'lost':
+        this.#record({
+          type: 'warned',
+          detail: `${event.packets} packets were lost because the capture ring was full`,
+        });
+        return;
+      case 'interface-lost':
+      case 'interface-back':
+        this.#record({
+          type: 'warned',
+          detail: `interface ${event.name} ${event.type === 'interface-lost' ? 'disappeared' : 'is back'}`,
+        });
+        return;
+      case 'knocked':
+      case 'packet':
+      case 'spent':
+      case 'unmarked':
+      case 'counted':
+        return;
+    }
+  }
+
+  #record(event: HistoryEvent): void {
+    const entry = this.#ports.state.history.append(event);
+    this.#ports.say(event);
+    this.#tell({ kind: 'history', entry });
+  }
+
+  #tell(event: LiveEvent): void {
+    for (const heard of this.#listeners) heard(event);
+  }
+
+  #door(name: string): DoorPolicy {
+    const door = this.#config.doors.find((each) => each.name === name);
+    if (door) return door;
+    const names = this.#config.doors.map((each) => each.name).join(', ');
+    throw new Refusal(`There is no door "${name}"; there ${names === '' ? 'are none' : `is ${names}`}`);
+  }
+}
+
+function toStatus(grant: LiveGrant, now: number): GrantStatus {
+  return {
+    source: printAddress(grant.source),
+    remaining_ms: Math.max(0, Math.round(grant.until - now)),
+    via: grant.via,
+    ...(grant.user !== undefined && { user: grant.user }),
+  };
+}
+
+function readSource(text: string): Address {
+  const source = parseAddress(text);
+  if (!source) throw new Refusal(`"${text}" is not an IPv4 or IPv6 address`);
+  return source;
+}
+
+/** The configured ones, or those that lead out, or all. */
+function interfacesOf(config: PosternConfig): readonly string[] {
+  const { interfaces } = config.capture;
+  const chosen = interfaces.length > 0 ? interfaces : defaultRouteInterfaces();
+  return chosen.length > 0 ? chosen : ['any'];
+}
+
+function nativeDoors(config: PosternConfig): readonly NativeDoor[] {
+  return config.doors.flatMap((door) =>
+    door.knock && door.engine === 'daemon' ? [{ name: door.name, knock: door.knock, policy: door }] : [],
+  );
+}
+
+/** What an honest client may touch besides listening ports: the configured ones, and the doors themselves. */
+function publicPorts(config: PosternConfig): readonly number[] {
+  const ranges = [...config.publicPorts, ...config.doors.flatMap((door) => door.protect)];
+  return ranges.filter((range) => range.protocol === 'tcp').flatMap(portsIn);
+}
+
+function portsIn({ first, last }: PortRange): readonly number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+/** What only a new start puts in force. */
+function fixedParts({ state, control, capture, firewall }: PosternConfig): string {
+  return JSON.stringify([state, control, capture, firewall.driver]);
+}

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Command, Commands } from '../../src/keeper/commands.ts';
+import { FakePrograms, settled } from '../support/fake-programs.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+
+function stage() {
+  const clock = new ManualClock();
+  const programs = new FakePrograms();
+  const commands = new Commands({ run: programs.run, after: clock.after });
+  const told: string[] = [];
+  const command = (lane: string, line: string, expected = 1000): Command => ({
+    lane,
+    door: lane,
+    line,
+    expected,
+    starting: () => told.push(`starting ${line}`),
+    ended: (ending) => told.push(`ended ${line} ${JSON.stringify(ending)}`),
+    slow: () => told.push(`slow ${line}`),
+  });
+  return { clock, programs, commands, told, command };
+}
+
+test('Commands of one lane run one after another, lanes side by side', async () => {
+  const { programs, commands, command } = stage();
+  commands.submit(command('A', 'a1'));
+  commands.submit(command('A', 'a2'));
+  commands.submit(command('B', 'b1'));
+  assert.deepEqual(programs.running, ['a1', 'b1']);
+  programs.end('a1');
+  await settled();
+  assert.deepEqual(programs.running, ['b1', 'a2']);
+  assert.equal(commands.running, 2);
+  programs.end('a2');
+  programs.end('b1');
+  await settled();
+  assert.equal(commands.running, 0);
+});
+
+test('A command that ends tells how, and lets go of its lane', async () => {
+  const { programs, commands, told, command } = stage();
+  commands.submit(command('A', 'a1'));
+  programs.end('a1', { signal: 'SIGKILL' });
+  await settled();
+  commands.submit(command('A', 'a2'));
+  programs.end('a2', { failed: 'no such program' });
+  await settled();
+  assert.deepEqual(told, [
+    'starting a1',
+    'ended a1 {"signal":"SIGKILL"}',
+    'starting a2',
+    'ended a2 {"failed":"no such program"}',
+  ]);
+});
+
+test('A slow command is reported once, and one that ended in time is not', async () => {
+  const { clock, programs, commands, told, command } = stage();
+  commands.submit(command('A', 'slow', 500));
+  commands.submit(command('B', 'quick', 500));
+  clock.advance(499);
+  programs.end('quick');
+  await settled();
+  clock.advance(10_000);
+  assert.deepEqual(
+    told.filter((line) => line.startsWith('slow')),
+    ['slow slow'],
+  );
+  assert.deepEqual(programs.running, ['slow']);
+});
+
+test('A third command that waits in one lane is refused, unless it must run', async () => {
+  const { programs, commands, command } = stage();
+  for (const line of ['1', '2', '3']) assert.equal(commands.submit(command('A', line)), true);
+  assert.equal(commands.submit(command('A', 'refused')), false);
+  assert.equal(commands.submit(command('A', 'must'), true), true);
+  for (const line of ['1', '2', '3', 'must']) {
+    programs.end(line);
+    await settled();
+  }
+  assert.deepEqual(programs.started, ['1', '2', '3', 'must']);
+});
+
+test('64 commands run at once, 1,024 wait, and what waits runs in turn', async () => {
+  const { programs, commands, command } = stage();
+  let accepted = 0;
+  for (let count = 0; count < 2000; count += 1)
+    if (commands.submit(command(`lane ${count}`, `${count}`))) accepted += 1;
+  assert.equal(programs.running.length, 64);
+  assert.equal(accepted, 64 + 1024);
+  assert.equal(commands.submit(command('late', 'must'), true), true);
+  while (programs.running.length > 0) {
+    programs.end(programs.running[0]!);
+    await settled();
+  }
+  assert.equal(programs.started.length, accepted + 1);
+  assert.equal(programs.started.at(-1), 'must');
+});
