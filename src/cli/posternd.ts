@@ -15,7 +15,7 @@ import { levelOf, matters, printEvent } from '../keeper/history-words.ts';
 import { Journal } from '../keeper/journal.ts';
 import { lockState } from '../keeper/state-lock.ts';
 import { Warden } from '../keeper/warden.ts';
-import { wallNow } from '../platform/clock.ts';
+import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { notify } from '../platform/notify.ts';
 import { openSyslog } from '../platform/syslog.ts';
@@ -107,9 +107,15 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
     },
     config,
   );
-  for (const { message, hint } of await preflight(config.doors)) journal.error(`warning: ${message}\nhint: ${hint}`);
+  const { face } = await resolveFace(config.firewall.face);
+  for (const { severity, message, hint } of await preflight(config.doors, face)) {
+    journal.error(`${severity}: ${message}`);
+    journal.error(`hint: ${hint}`);
+  }
   await warden.start();
-  const control = await serveControl(config.control.socket, warden);
+  const failed = (error: unknown): void => warn(`a control request failed: ${(error as Error).message}`);
+  const control = await serveControl(config.control.socket, warden, { wallNow, monotonicNow, after, failed });
+  for (const text of control.warnings) warn(text);
 
   process.on('SIGHUP', () => {
     warden.reload().then(

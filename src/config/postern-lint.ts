@@ -49,7 +49,7 @@ export function* lintDoors(doors: readonly PosternDoor[], context: LintContext):
     if (!knock) continue;
     yield* at(['door', door.name, 'knock', 'steps'], lintScan(knock.steps));
     yield* at(['door', door.name, 'knock', 'steps'], lintCounting(door, knock));
-    yield* at(['door', door.name, 'knock', 'strays'], lintStrays(knock, context.strays.get(door.name)));
+    yield* at(['door', door.name, 'knock', 'steps'], lintStrays(knock, context.strays.get(door.name)));
     yield* at(['door', door.name, 'knock', 'within'], lintWindow(knock));
     for (const [index, step] of knock.steps.entries()) {
       const path = ['door', door.name, 'knock', 'steps', index];

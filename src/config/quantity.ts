@@ -3,44 +3,27 @@
  * whether it means seconds or milliseconds; whatever else can be understood is refused with the way to write it.
  */
 
+import { printDuration, readDuration } from '../core/duration.ts';
 import { quote } from './problem.ts';
 import { fault, type Reading, shown } from './reading.ts';
 
-const DURATION_UNITS: readonly (readonly [string, number])[] = [
-  ['d', 86_400_000],
-  ['h', 3_600_000],
-  ['m', 60_000],
-  ['s', 1000],
-  ['ms', 1],
-];
+export { DURATION_PATTERN, printDuration } from '../core/duration.ts';
 
-/** The other names that people give them. */
+/** The units and the other names that people give them. */
 const DURATION_NAMES: ReadonlyMap<string, number> = new Map([
-  ...DURATION_UNITS,
-  ...['sec', 'secs', 'second', 'seconds'].map((name) => [name, 1000] as const),
-  ...['min', 'mins', 'minute', 'minutes'].map((name) => [name, 60_000] as const),
-  ...['hr', 'hrs', 'hour', 'hours'].map((name) => [name, 3_600_000] as const),
-  ...['day', 'days'].map((name) => [name, 86_400_000] as const),
+  ['ms', 1],
+  ...['s', 'sec', 'secs', 'second', 'seconds'].map((name) => [name, 1000] as const),
+  ...['m', 'min', 'mins', 'minute', 'minutes'].map((name) => [name, 60_000] as const),
+  ...['h', 'hr', 'hrs', 'hour', 'hours'].map((name) => [name, 3_600_000] as const),
+  ...['d', 'day', 'days'].map((name) => [name, 86_400_000] as const),
   ...['w', 'week', 'weeks'].map((name) => [name, 604_800_000] as const),
   ...['msec', 'msecs', 'millisecond', 'milliseconds'].map((name) => [name, 1] as const),
 ]);
 
-/** One number and unit after another, from the largest unit to the smallest, each once. */
-export const DURATION_PATTERN =
-  '^(?=[0-9])([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m(?!s))?([0-9]{1,9}s)?([0-9]{1,9}ms)?$';
-
-const DURATION = new RegExp(DURATION_PATTERN);
-
 /** Milliseconds of `30s`, `5m`, `1h30m`, `500ms`. */
 export function parseDuration(text: string): Reading<number> {
-  const match = DURATION.exec(text);
-  if (match) {
-    const total = DURATION_UNITS.reduce(
-      (sum, [, worth], i) => sum + worth * Number.parseInt(match[i + 1] ?? '0', 10),
-      0,
-    );
-    return { value: total };
-  }
+  const value = readDuration(text);
+  if (value !== undefined) return { value };
   const message = `Cannot read the duration ${quote(text)}`;
   if (/^\d+(?:\.\d+)?$/.test(text))
     return fault(message, `Add a unit: "${shown(text)}s" is seconds, "ms", "m", "h" and "d" are there too`);
@@ -63,18 +46,6 @@ function guessDuration(text: string): number | undefined {
     total += Number(number) * worth;
   }
   return Number.isInteger(total) ? total : undefined;
-}
-
-/** The shortest text of a duration in milliseconds; whole numbers only. */
-export function printDuration(milliseconds: number): string {
-  let rest = milliseconds;
-  let text = '';
-  for (const [unit, worth] of DURATION_UNITS) {
-    const count = Math.floor(rest / worth);
-    if (count > 0) text += `${count}${unit}`;
-    rest -= count * worth;
-  }
-  return text === '' ? '0s' : text;
 }
 
 /** Decimal and binary multiples of a byte, as in df(1). */

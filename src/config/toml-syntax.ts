@@ -125,7 +125,8 @@ function mendHeader(name: string): string | undefined {
 function mendPair(line: string): string | undefined {
   const [, indent = '', key = '', value = '', comment = ''] =
     /^(\s*)([\w.-]+)\s*[=:]\s*(["']?(?:"[^"]*"|'[^']*'|[^#"'])*?["']?)(\s*(?:#.*)?)$/.exec(line) ?? [];
-  if (key === '' || value === '') return undefined;
+  // A string of several lines has its end elsewhere.
+  if (key === '' || value === '' || /^(?:"""|''')/.test(value)) return undefined;
   return `${indent}${key} = ${mendValue(value.trim())}${comment}`;
 }
 

@@ -23,3 +23,16 @@ export function unprivilegedAccount(): Account {
   }
   return NOBODY;
 }
+
+/** The number of a group, from group(5); undefined when the machine has no such group. */
+export function groupId(name: string): number | undefined {
+  let groups = '';
+  try {
+    groups = readFileSync('/etc/group', 'utf8');
+  } catch {
+    // A container without groups.
+  }
+  const fields = groups.split('\n').map((line) => line.split(':'));
+  const number = fields.find(([found]) => found === name)?.[2];
+  return number !== undefined && /^\d+$/.test(number) ? Number(number) : undefined;
+}

@@ -16,6 +16,8 @@ import { Watch } from './watch.ts';
 
 /** More than this many unsent bytes, and only openings are still reported: the keeper is busy, the watcher must not grow. */
 const BACKLOG = 1024 * 1024;
+/** What is only to be written down is gathered so long, up to the next opening: waking the keeper for each line costs more than the line. */
+const GATHER_MS = 20;
 
 function main(argv: readonly string[]): void {
   const [identity = '', kind, ...numbers] = argv;
@@ -26,9 +28,20 @@ function main(argv: readonly string[]): void {
   const channel = new Socket({ fd: 3, readable: true, writable: true });
   channel.on('error', () => process.exit(1));
   channel.on('close', () => process.exit(0));
+  let waiting = '';
+  let flushing: ReturnType<typeof setTimeout> | undefined;
+  const flush = (): void => {
+    clearTimeout(flushing);
+    flushing = undefined;
+    channel.write(waiting);
+    waiting = '';
+  };
   const send = (report: Report): boolean => {
-    if (channel.writableLength > BACKLOG && !(report.type === 'knock' && report.event.type === 'opened')) return false;
-    channel.write(encodeReport(report));
+    const opened = report.type === 'knock' && report.event.type === 'opened';
+    if (channel.writableLength + waiting.length > BACKLOG && !opened) return false;
+    waiting += encodeReport(report);
+    if (opened || (report.type !== 'knock' && report.type !== 'packet')) flush();
+    else flushing ??= setTimeout(flush, GATHER_MS);
     return true;
   };
 

@@ -5,8 +5,10 @@
 
 import { createInterface } from 'node:readline';
 import type { Address } from '../../src/core/address.ts';
+import type { DoorPolicy } from '../../src/core/policy.ts';
 import type { Ban, FirewallDriver, Grant, Guard } from '../../src/firewall/driver.ts';
 import { openNftables } from '../../src/firewall/nftables.ts';
+import { preflight, probeFace } from '../../src/firewall/preflight.ts';
 
 /** What the program obeys: a driver's operations, and the median time of single opens, in microseconds. */
 export type FirewallOrder =
@@ -15,7 +17,8 @@ export type FirewallOrder =
   | { readonly do: 'close'; readonly door: string; readonly source: Address }
   | { readonly do: 'ban'; readonly ban: Ban }
   | { readonly do: 'unban'; readonly source: Address }
-  | { readonly do: 'list' | 'remove' | 'watch' | 'stop' }
+  | { readonly do: 'list' | 'remove' | 'watch' | 'stop' | 'probe' }
+  | { readonly do: 'preflight'; readonly doors: readonly DoorPolicy[] }
   | { readonly do: 'fill'; readonly door: string; readonly count: number }
   | { readonly do: 'time'; readonly door: string; readonly count: number };
 
@@ -52,6 +55,10 @@ async function obey(order: FirewallOrder): Promise<unknown> {
       return;
     case 'stop':
       return driver.stop();
+    case 'probe':
+      return probeFace();
+    case 'preflight':
+      return preflight(order.doors);
     case 'fill': {
       const grants = Array.from({ length: order.count }, (_, index) => index);
       for (const index of grants) {

@@ -142,6 +142,7 @@ export const STAGES: Readonly<Record<string, Staging>> = {
     before: `ip tuntap add kdt0 mode tun
 ip address add 10.77.3.1/24 dev kdt0
 ip address add fd78::1/64 dev kdt0 nodad
+ip address add fe80::1/64 dev kdt0 nodad
 ip link set kdt0 up`,
     on: {
       'SYN 7000, 8000 over IPv4 then over IPv6 injected through the tun device': async ({ server }) => {

@@ -1,0 +1,152 @@
+/**
+ * One client of the control socket: reads a request, answers it, reads the next. A client that does not take its answers gets no further
+ * than the first of them, and is dropped when it takes nothing for a while; one that follows is dropped when it falls behind.
+ */
+
+import type { Socket } from 'node:net';
+import { Lines } from './lines.ts';
+import { LONGEST_REQUEST, printFailure } from './protocol.ts';
+
+export interface ConnectionPorts {
+  /** Answers one line, to be written as it is; never rejects. */
+  readonly answer: (line: Uint8Array, connection: Connection) => Promise<string>;
+  /** Resolves when it is this client's turn: requests of all clients begin one after another. */
+  readonly turn: () => Promise<void>;
+  /** Makes room for an answer of so many characters. */
+  readonly makeRoom: (length: number, connection: Connection) => void;
+  readonly after: (delay: number, call: () => void) => () => void;
+  readonly closed: (connection: Connection) => void;
+}
+
+/** A client that takes nothing of its answer for so long is gone. */
+const STALLED = 10_000;
+/** Bytes of events that a client may be behind. */
+const MOST_BEHIND = 256 * 1024;
+
+export class Connection {
+  readonly #socket: Socket;
+  readonly #ports: ConnectionPorts;
+  #busy = false;
+  #following = false;
+  #half = false;
+  #behind = 0;
+
+  constructor(socket: Socket, ports: ConnectionPorts) {
+    this.#socket = socket;
+    this.#ports = ports;
+    socket.on('error', () => {}); // A client that went away; 'close' follows.
+    socket.on('close', () => ports.closed(this));
+    this.#serve().catch(() => socket.destroy());
+  }
+
+  /** Nothing is under way, nothing is followed: it may be dropped to make room for another. */
+  get idle(): boolean {
+    return !this.#busy && !this.#following;
+  }
+
+  /** It follows, and has said that it will ask for nothing more: it may be gone. */
+  get half(): boolean {
+    return this.#half;
+  }
+
+  /** Bytes that the client has not taken. */
+  get backlog(): number {
+    return this.#socket.writableLength;
+  }
+
+  get open(): boolean {
+    return !this.#socket.destroyed;
+  }
+
+  /** From now on events go to the client, also when it asks for nothing more. */
+  follow(): void {
+    this.#following = true;
+  }
+
+  tell(line: string): void {
+    if (!this.#socket.writable) return;
+    this.#behind += line.length;
+    if (this.#behind > MOST_BEHIND) return this.drop();
+    this.#socket.write(line, () => {
+      this.#behind -= line.length;
+    });
+  }
+
+  /** Says why, and ends. */
+  refuse(error: string): void {
+    this.#socket.end(printFailure(undefined, error));
+    this.#dropWhenStalled();
+  }
+
+  drop(): void {
+    this.#socket.destroy();
+  }
+
+  async #serve(): Promise<void> {
+    const lines = new Lines(LONGEST_REQUEST);
+    for await (const chunk of this.#socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
+      for (const line of lines.take(chunk)) {
+        if (line === 'too-long') return this.refuse(`The line is longer than ${LONGEST_REQUEST} bytes`);
+        await this.#handle(line);
+      }
+    }
+    const rest = lines.rest();
+    if (rest) await this.#handle(rest);
+    this.#half = true;
+    if (this.#following) return;
+    this.#socket.end();
+    this.#dropWhenStalled();
+  }
+
+  async #handle(line: Uint8Array): Promise<void> {
+    if (isBlank(line)) return;
+    this.#busy = true;
+    await this.#ports.turn();
+    if (!this.open) return;
+    const text = await this.#ports.answer(line, this);
+    if (!this.open) return;
+    this.#ports.makeRoom(text.length, this);
+    if (!this.#socket.write(text)) await this.#drained();
+    this.#busy = false;
+  }
+
+  /** Until all is taken or the client is gone. */
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      let cancel = (): void => {};
+      const end = (): void => {
+        cancel();
+        this.#socket.off('drain', end);
+        this.#socket.off('close', end);
+        resolve();
+      };
+      this.#socket.on('drain', end);
+      this.#socket.on('close', end);
+      cancel = this.#whenStalled(() => this.drop());
+    });
+  }
+
+  #dropWhenStalled(): void {
+    const cancel = this.#whenStalled(() => this.drop());
+    this.#socket.on('close', cancel);
+  }
+
+  /** Calls back when nothing more was taken for a while. */
+  #whenStalled(call: () => void): () => void {
+    let cancel = (): void => {};
+    const watch = (before: number): void => {
+      cancel = this.#ports.after(STALLED, () => {
+        const { bytesWritten } = this.#socket;
+        const left = this.#socket.writableLength;
+        if (bytesWritten - left > before) watch(bytesWritten - left);
+        else call();
+      });
+    };
+    watch(this.#socket.bytesWritten - this.#socket.writableLength);
+    return () => cancel();
+  }
+}
+
+function isBlank(line: Uint8Array): boolean {
+  return line.every((byte) => byte === 0x20 || byte === 0x09);
+}

@@ -1,0 +1,79 @@
+/** Events as they are on the wire: flat objects, each with its `type` and `time` (ISO 8601 in UTC, with milliseconds). */
+
+import type { HistoryEntry, HistoryType } from '../core/history.ts';
+import type { LiveEvent } from './controlled.ts';
+
+/** Every type of event, and what it tells. */
+export const HISTORY_WORDS: Readonly<Record<HistoryType, string>> = {
+  opened: 'a grant began',
+  renewed: "a grant's time began anew",
+  closed: 'a grant was ended before its time',
+  expired: "a grant's time was over",
+  adopted: 'a grant that stood already was taken over',
+  denied: 'somebody who knocked right was not let in',
+  failed: 'an attempt ended without opening its door',
+  banned: 'nothing from a source is let through any more',
+  unbanned: 'a ban ended',
+  hooked: 'a hook ended',
+  restored: 'somebody else had removed the guard, and it was put back',
+  started: 'the daemon started',
+  reloaded: 'the configuration was read again',
+  stopped: 'the daemon stopped',
+  warned: 'something needs the administrator',
+  omitted: 'so many events were not recorded, for want of room',
+};
+
+/** What can be followed: everything that is recorded, and the knocks on the way. */
+export type EventType = HistoryType | 'stage';
+
+export interface Filter {
+  readonly door?: string;
+  readonly source?: string;
+  readonly types?: readonly EventType[];
+}
+
+/** A record of the history as it is on the wire. */
+export type WireEntry = Omit<HistoryEntry, 'time'> & { readonly time: string };
+
+export interface WireStage {
+  readonly type: 'stage';
+  readonly time: string;
+  readonly door: string;
+  readonly source: string;
+  readonly stage: number;
+  readonly of: number;
+}
+
+/** So many events of strangers' were left out: there were too many at once. */
+export interface WireSkipped {
+  readonly type: 'skipped';
+  readonly time: string;
+  readonly count: number;
+}
+
+export type WireEvent = WireEntry | WireStage | WireSkipped;
+
+export function wireEntry({ id, time, type, door, source, reason, via, user, detail }: HistoryEntry): WireEntry {
+  return {
+    time: wireTime(time),
+    type,
+    ...(door !== undefined && { door }),
+    ...(source !== undefined && { source }),
+    ...(reason !== undefined && { reason }),
+    ...(via !== undefined && { via }),
+    ...(user !== undefined && { user }),
+    ...(detail !== undefined && { detail }),
+    id,
+  };
+}
+
+export function wireEvent(event: LiveEvent): WireEntry | WireStage {
+  if (event.kind === 'history') return wireEntry(event.entry);
+  const { time, door, source, stage, of } = event;
+  return { time: wireTime(time), type: 'stage', door, source, stage, of };
+}
+
+/** ISO 8601 in UTC with milliseconds; a clock outside of what dates can say is shown at their limit. */
+export function wireTime(time: number): string {
+  return new Date(Math.min(Math.max(time, -8.64e15), 8.64e15) || 0).toISOString();
+}

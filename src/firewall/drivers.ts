@@ -1,0 +1,29 @@
+/** The drivers by the names that the configuration knows them by, and the face that `auto` stands for on this host. */
+
+import { type Face, type FirewallDriver, FirewallError, type Guard } from './driver.ts';
+import { openNftables } from './nftables.ts';
+import { probeFace } from './preflight.ts';
+
+export interface DriverOptions {
+  /** Told what went wrong without undoing what was asked for, e.g. sessions that could not be reset. */
+  readonly warn?: (message: string) => void;
+}
+
+const DRIVERS: Readonly<Record<string, (options: DriverOptions) => FirewallDriver>> = {
+  nftables: openNftables,
+};
+
+/** Opens the driver. Throws a `FirewallError` where this host has no such firewall, or we no such driver. */
+export function openDriver(name: string, options: DriverOptions = {}): FirewallDriver {
+  const open = Object.hasOwn(DRIVERS, name) ? DRIVERS[name] : undefined;
+  if (open === undefined) throw new FirewallError(`Cannot use firewall "${name}": there is no driver for it`);
+  return open(options);
+}
+
+/** What closed ports should look like: `auto` is what this host does with unused ports, and `drop` when its rules do not tell. */
+export async function resolveFace(face: Face | 'auto'): Promise<Pick<Guard, 'face' | 'unused'>> {
+  if (face === 'drop' || face === 'reset') return { face };
+  const probed = await probeFace();
+  if (face === 'auto' && probed !== 'mirror') return { face: probed ?? 'drop' };
+  return { face: 'mirror', unused: probed === 'reset' ? 'reset' : 'drop' };
+}

@@ -1,0 +1,105 @@
+/**
+ * What somebody else's rules do with the first packet of a connection: walked as the kernel does, with a third truth for whatever
+ * is not understood. The answer is every outcome that is possible, so that only a single one is told as a fact.
+ */
+
+/** The packet that asks: new, from outside, to an address of this host. */
+export interface Probe {
+  readonly version: 4 | 6;
+  readonly protocol: 'tcp' | 'udp';
+  readonly port: number;
+}
+
+export type Truth = 'yes' | 'no' | 'maybe';
+
+/** `reset` refuses as an unused port does; `icmp` in some other way that can be told from it. */
+export type Fate = 'accept' | 'drop' | 'reset' | 'icmp' | 'unknown';
+
+export type Act =
+  | { readonly do: 'end'; readonly fate: Fate }
+  | { readonly do: 'jump' | 'goto'; readonly chain: string }
+  | { readonly do: 'return' }
+  | { readonly do: 'lead'; readonly to: string }
+  | { readonly do: 'next' };
+
+export interface HostRule {
+  readonly match: Truth;
+  readonly act: Act;
+}
+
+export interface HostChain {
+  readonly name: string;
+  readonly rules: readonly HostRule[];
+  /** Of a chain that the kernel calls. */
+  readonly base?: { readonly hook: string; readonly type: string; readonly policy: 'accept' | 'drop' };
+}
+
+/** Chains that call each other. */
+export interface HostTable {
+  readonly family: 'ip' | 'ip6' | 'inet';
+  readonly name: string;
+  readonly source: 'iptables' | 'iptables-legacy' | 'nft';
+  readonly chains: readonly HostChain[];
+}
+
+export interface Walk {
+  readonly fates: ReadonlySet<Fate>;
+  /** Where DNAT may lead it. */
+  readonly led: ReadonlySet<string>;
+}
+
+/** The kernel's own limit of jumps is 16. */
+const DEEPEST = 16;
+const MOST_STEPS = 100_000;
+
+/** What may become of the probe in this base chain. */
+export function walk(table: HostTable, base: HostChain): Walk {
+  const chains = new Map(table.chains.map((chain) => [chain.name, chain]));
+  const led = new Set<string>();
+  let steps = 0;
+  type End = Fate | 'over';
+  const run = (chain: HostChain | undefined, depth: number): Set<End> => {
+    if (chain === undefined || depth > DEEPEST) return new Set(['unknown']);
+    const ends = new Set<End>();
+    for (const { match, act } of chain.rules) {
+      steps += 1;
+      if (steps > MOST_STEPS) return new Set(['unknown']);
+      if (match === 'no' || act.do === 'next') continue;
+      if (act.do === 'end') {
+        ends.add(act.fate);
+        if (match === 'yes') return ends;
+      } else if (act.do === 'lead') {
+        led.add(act.to);
+        ends.add('accept');
+        if (match === 'yes') return ends;
+      } else if (act.do === 'return') {
+        ends.add('over');
+        if (match === 'yes') return ends;
+      } else {
+        const inner = run(chains.get(act.chain), depth + 1);
+        const back = inner.delete('over');
+        for (const end of inner) ends.add(end);
+        if (match === 'maybe') {
+          if (act.do === 'goto' && back) ends.add('over');
+          continue;
+        }
+        if (act.do === 'goto' && back) ends.add('over');
+        if (act.do === 'goto' || !back) return ends;
+      }
+    }
+    return ends.add('over');
+  };
+  const ends = run(base, 0);
+  if (ends.delete('over')) ends.add(base.base?.policy ?? 'accept');
+  return { fates: ends as Set<Fate>, led };
+}
+
+/** Both have to hold. */
+export function both(...truths: readonly Truth[]): Truth {
+  if (truths.includes('no')) return 'no';
+  return truths.includes('maybe') ? 'maybe' : 'yes';
+}
+
+export function not(truth: Truth): Truth {
+  return truth === 'maybe' ? 'maybe' : truth === 'yes' ? 'no' : 'yes';
+}

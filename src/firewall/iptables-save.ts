@@ -1,0 +1,152 @@
+/**
+ * What `iptables-save` prints (of either backend), read for one probe: the matches that every host has (ports, conntrack, lo,
+ * multicast) are decided, all others may or may not hold. The format is iptables' own command line, one rule a line.
+ */
+
+import {
+  type Act,
+  both,
+  type HostChain,
+  type HostRule,
+  type HostTable,
+  not,
+  type Probe,
+  type Truth,
+} from './host-rules.ts';
+
+const HOOKS: Readonly<Record<string, string>> = { PREROUTING: 'prerouting', INPUT: 'input', FORWARD: 'forward' };
+
+/** Options without a value. */
+const BARE =
+  /^(--tcp-flags|--syn|--physdev-is-|--ctdir|--log-(tcp|ip)-|--random|--persistent|--reap|--rcheck|--set$|--update|--remove|--rsource|--rdest)/;
+
+/** The tables of one dump. Lines that are no rules are passed over. */
+export function parseIptablesSave(text: string, probe: Probe, source: 'iptables' | 'iptables-legacy'): HostTable[] {
+  const tables: HostTable[] = [];
+  let chains = new Map<string, { chain: HostChain; rules: HostRule[] }>();
+  let name = '';
+  for (const line of text.split('\n')) {
+    if (line.startsWith('*')) {
+      name = line.slice(1).trim();
+      chains = new Map();
+    } else if (line.startsWith(':')) {
+      const [chainName = '', policy] = line.slice(1).split(' ');
+      const hook = HOOKS[chainName];
+      const rules: HostRule[] = [];
+      const base = {
+        hook: hook ?? 'other',
+        type: name === 'nat' ? 'nat' : 'filter',
+        policy: policy === 'DROP' ? 'drop' : 'accept',
+      } as const;
+      chains.set(chainName, { chain: { name: chainName, rules, ...(policy === '-' ? {} : { base }) }, rules });
+    } else if (line.startsWith('-A ')) {
+      const [, chainName = '', ...words] = wordsOf(line);
+      chains.get(chainName)?.rules.push(parseRule(words, probe));
+    } else if (line.startsWith('COMMIT')) {
+      const family = probe.version === 4 ? 'ip' : 'ip6';
+      tables.push({ family, name, source, chains: [...chains.values()].map(({ chain }) => chain) });
+    }
+  }
+  return tables;
+}
+
+function wordsOf(line: string): string[] {
+  return (line.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? []).map((word) => word.replace(/^"(.*)"$/s, '$1'));
+}
+
+function parseRule(words: readonly string[], probe: Probe): HostRule {
+  const truths: Truth[] = [];
+  let act: Act = { do: 'next' };
+  for (let at = 0; at < words.length; ) {
+    const negated = words[at] === '!';
+    if (negated) at += 1;
+    const option = words[at] ?? '';
+    if (option === '-j' || option === '-g') {
+      act = actOf(option, words.slice(at + 1));
+      break;
+    }
+    const value = words[at + 1] ?? '';
+    const truth = truthOf(option, value, probe);
+    if (truth !== undefined) truths.push(negated ? not(truth) : truth);
+    at += BARE.test(option) && (value.startsWith('-') || value === '!') ? 1 : 2;
+    // An option with several values: what follows up to the next option belongs to it.
+    while (at < words.length && !words[at]!.startsWith('-') && words[at] !== '!') at += 1;
+  }
+  return { match: both(...truths), act };
+}
+
+/** Undefined says nothing either way. */
+function truthOf(option: string, value: string, { protocol, port, version }: Probe): Truth | undefined {
+  switch (option) {
+    case '-m':
+      return ['tcp', 'udp', 'conntrack', 'state', 'multiport', 'comment', 'addrtype'].includes(value)
+        ? undefined
+        : 'maybe';
+    case '--comment':
+      return undefined;
+    case '-p':
+      if (value === 'all') return undefined;
+      return value === protocol || value === (protocol === 'tcp' ? '6' : '17') ? 'yes' : 'no';
+    case '--dport':
+    case '--dports':
+      return portsHold(value, port);
+    case '--ctstate':
+    case '--state':
+      return value.split(',').includes('NEW') ? 'yes' : 'no';
+    case '-i':
+      return value === 'lo' ? 'no' : 'maybe';
+    case '--dst-type':
+      return value.split(',').includes('LOCAL') ? 'yes' : 'no';
+    case '-d':
+      return /^(22[4-9]|23\d|255)\.|^ff/i.test(value) ? 'no' : 'maybe';
+    case '-s':
+      return value === (version === 4 ? '127.0.0.0/8' : '::1/128') ? 'no' : 'maybe';
+    case '--syn':
+      return protocol === 'tcp' ? 'yes' : 'no';
+    default:
+      return 'maybe';
+  }
+}
+
+function portsHold(list: string, port: number): Truth {
+  const holds = list.split(',').some((range) => {
+    const [first = '', last = first] = range.split(':');
+    return Number(first || 0) <= port && port <= Number(last || 65_535);
+  });
+  return holds ? 'yes' : 'no';
+}
+
+function actOf(option: string, [target = '', ...rest]: readonly string[]): Act {
+  if (option === '-g') return { do: 'goto', chain: target };
+  const value = (name: string): string => rest[rest.indexOf(name) + 1] ?? '';
+  switch (target) {
+    case 'ACCEPT':
+      return { do: 'end', fate: 'accept' };
+    case 'DROP':
+      return { do: 'end', fate: 'drop' };
+    case 'RETURN':
+      return { do: 'return' };
+    case 'REJECT': {
+      const how = rest.includes('--reject-with') ? value('--reject-with') : 'icmp-port-unreachable';
+      return { do: 'end', fate: how === 'tcp-reset' ? 'reset' : 'icmp' };
+    }
+    case 'DNAT':
+      return { do: 'lead', to: value('--to-destination') };
+    case 'REDIRECT':
+      return { do: 'lead', to: `port ${value('--to-ports')}` };
+    case 'QUEUE':
+    case 'NFQUEUE':
+    case 'TPROXY':
+    case 'SYNPROXY':
+      return { do: 'end', fate: 'unknown' };
+    default:
+      // LOG, MARK and other targets that go on are in capitals; chains of people and programs mostly are not.
+      return /^(LOG|NFLOG|ULOG|MARK|CONNMARK|CT|NOTRACK|TRACE|TOS|DSCP|TTL|HL|TCPMSS|SET|AUDIT|CHECKSUM|CLASSIFY|SECMARK|CONNSECMARK)$/.test(
+        target,
+      )
+        ? { do: 'next' }
+        : target === ''
+          ? { do: 'next' }
+          : { do: 'jump', chain: target };
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * What `nft -j list ruleset` prints, read for one probe (libnftables-json(5)): ports, protocols, conntrack states and lo are decided,
+ * every other match may or may not hold.
+ */
+
+import {
+  type Act,
+  both,
+  type HostChain,
+  type HostRule,
+  type HostTable,
+  not,
+  type Probe,
+  type Truth,
+} from './host-rules.ts';
+
+type Json = { readonly [key: string]: unknown };
+
+/** The tables of the probe's family. Throws when the text is no JSON. */
+export function parseNftListing(text: string, probe: Probe): HostTable[] {
+  const { nftables = [] } = JSON.parse(text) as { nftables?: readonly Json[] };
+  const tables = new Map<string, { table: HostTable; chains: HostChain[] }>();
+  const rulesOf = new Map<string, HostRule[]>();
+  const families = probe.version === 4 ? ['ip', 'inet'] : ['ip6', 'inet'];
+  for (const entry of nftables) {
+    const table = object(entry.table);
+    const chain = object(entry.chain);
+    const rule = object(entry.rule);
+    if (table && families.includes(String(table.family))) {
+      const chains: HostChain[] = [];
+      const family = table.family as HostTable['family'];
+      tables.set(`${family} ${table.name}`, {
+        table: { family, name: String(table.name), source: 'nft', chains },
+        chains,
+      });
+    } else if (chain) {
+      const rules: HostRule[] = [];
+      rulesOf.set(`${chain.family} ${chain.table} ${chain.name}`, rules);
+      const base = {
+        hook: String(chain.hook),
+        type: String(chain.type),
+        policy: chain.policy === 'drop' ? 'drop' : 'accept',
+      } as const;
+      tables
+        .get(`${chain.family} ${chain.table}`)
+        ?.chains.push({ name: String(chain.name), rules, ...(chain.hook === undefined ? {} : { base }) });
+    } else if (rule) {
+      rulesOf.get(`${rule.family} ${rule.table} ${rule.chain}`)?.push(...parseRule(list(rule.expr), probe));
+    }
+  }
+  return [...tables.values()].map(({ table }) => table);
+}
+
+/** A rule with a verdict map is one rule for each of its verdicts. */
+function parseRule(expressions: readonly Json[], probe: Probe): HostRule[] {
+  const truths: Truth[] = [];
+  for (const expression of expressions) {
+    const [kind = ''] = Object.keys(expression);
+    const body = expression[kind];
+    if (kind === 'match') truths.push(matchHolds(object(body) ?? {}, probe));
+    else if (kind === 'vmap') return mapRules(object(body) ?? {}, probe, both(...truths));
+    else if (PASSING.has(kind)) continue;
+    else {
+      const act = actOf(kind, body);
+      if (act) return [{ match: both(...truths), act }];
+      truths.push('maybe');
+    }
+  }
+  return [{ match: both(...truths), act: { do: 'next' } }];
+}
+
+const PASSING = new Set(['counter', 'log', 'comment', 'mangle', 'notrack', 'ct helper', 'ct timeout', 'flow']);
+
+function actOf(kind: string, body: unknown): Act | undefined {
+  const target = object(body);
+  switch (kind) {
+    case 'accept':
+      return { do: 'end', fate: 'accept' };
+    case 'drop':
+      return { do: 'end', fate: 'drop' };
+    case 'reject':
+      return { do: 'end', fate: target?.type === 'tcp reset' ? 'reset' : 'icmp' };
+    case 'return':
+      return { do: 'return' };
+    case 'jump':
+    case 'goto':
+      return { do: kind, chain: String(target?.target) };
+    case 'dnat':
+    case 'redirect':
+      return {
+        do: 'lead',
+        to: [target?.addr, target?.port]
+          .filter((part) => part !== undefined)
+          .map(shown)
+          .join(':'),
+      };
+    case 'queue':
+    case 'tproxy':
+    case 'synproxy':
+      return { do: 'end', fate: 'unknown' };
+    default:
+      return undefined;
+  }
+}
+
+function mapRules({ key, data }: Json, probe: Probe, before: Truth): HostRule[] {
+  const elements = object(data)?.set;
+  if (!Array.isArray(elements)) return [{ match: both(before, 'maybe'), act: { do: 'end', fate: 'unknown' } }];
+  return elements.flatMap((element): HostRule[] => {
+    const [value, verdict] = Array.isArray(element) ? element : [];
+    const [kind = ''] = Object.keys(object(verdict) ?? {});
+    const act = actOf(kind, object(verdict)?.[kind]);
+    return act ? [{ match: both(before, valueHolds(object(key) ?? {}, value, probe)), act }] : [];
+  });
+}
+
+function matchHolds({ op, left, right }: Json, probe: Probe): Truth {
+  const truth = valueHolds(object(left) ?? {}, right, probe);
+  if (op === '==' || op === 'in') return truth;
+  return op === '!=' ? not(truth) : 'maybe';
+}
+
+function valueHolds(left: Json, right: unknown, { version, protocol, port }: Probe): Truth {
+  const meta = object(left.meta)?.key;
+  const ct = object(left.ct)?.key;
+  const payload = object(left.payload);
+  const values = valuesOf(right);
+  if (values === undefined) return 'maybe';
+  const oneOf = (...names: readonly (string | number)[]): Truth =>
+    values.some((value) => names.includes(value as string)) ? 'yes' : 'no';
+  if (meta === 'l4proto') return oneOf(protocol, protocol === 'tcp' ? 6 : 17);
+  if (meta === 'nfproto') return oneOf(version === 4 ? 'ipv4' : 'ipv6');
+  if (meta === 'protocol') return oneOf(version === 4 ? 'ip' : 'ip6');
+  if (meta === 'iif' || meta === 'iifname') return values.every((value) => value === 'lo') ? 'no' : 'maybe';
+  if (ct === 'state') return oneOf('new');
+  if (ct === 'status')
+    return values.every((value) => ['dnat', 'snat', 'assured', 'confirmed', 'seen-reply'].includes(String(value)))
+      ? 'no'
+      : 'maybe';
+  if (payload?.field === 'protocol' && payload.protocol === 'ip') return oneOf(protocol);
+  if (payload?.field === 'nexthdr') return oneOf(protocol);
+  if (payload?.protocol === 'icmp' || payload?.protocol === 'icmpv6') return 'no';
+  if (payload?.field !== 'dport')
+    return payload && ['tcp', 'udp'].includes(String(payload.protocol)) && payload.protocol !== protocol
+      ? 'no'
+      : 'maybe';
+  if (payload.protocol !== protocol && payload.protocol !== 'th') return 'no';
+  return values.some((value) => portHolds(value, port)) ? 'yes' : 'no';
+}
+
+/** Undefined when it is a named set, or whatever else has no values to look at. */
+function valuesOf(right: unknown): readonly unknown[] | undefined {
+  if (Array.isArray(right)) return right;
+  const set = object(right)?.set;
+  if (Array.isArray(set)) return set.map((value) => object(object(value)?.elem)?.val ?? value);
+  if (object(right)?.range !== undefined) return [right];
+  return typeof right === 'string' && right.startsWith('@') ? undefined : [right];
+}
+
+function portHolds(value: unknown, port: number): boolean {
+  const range = object(value)?.range;
+  if (Array.isArray(range)) return Number(range[0]) <= port && port <= Number(range[1]);
+  return value === port;
+}
+
+function object(value: unknown): Json | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
+}
+
+function list(value: unknown): readonly Json[] {
+  return Array.isArray(value) ? value.map(object).filter((each) => each !== undefined) : [];
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '…';
+}

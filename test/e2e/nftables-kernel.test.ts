@@ -1,0 +1,358 @@
+/**
+ * What only nftables promises, with real packets. The stage is that of `firewall-contract.ts`; the container is a third host behind the
+ * server, reached by DNAT.
+ *
+ *     client eth0 10.77.1.2 ── 10.77.1.1 eth0 server eth1 10.77.2.1 ── 10.77.2.2 eth0 container
+ */
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import type { Face } from '../../src/firewall/driver.ts';
+import type { Finding } from '../../src/firewall/preflight.ts';
+import { ALICE, ALICE_6, BOB, doorPolicy, guardOf, pause, source, UDP_PORT } from '../support/firewall-contract.ts';
+import { type NamespaceStage, openNamespaceStage } from '../support/firewall-stage.ts';
+import { type Host, unavailable } from '../support/netns.ts';
+import { startPeer } from '../support/peer.ts';
+import { findProgram } from '../support/running.ts';
+import { startSender } from '../support/sender.ts';
+
+const skip = unavailable('nft', 'ss');
+const RELOADS = 1000;
+
+async function load(host: Host, rules: string): Promise<void> {
+  await host.exec(['nft', '-f', '-'], { input: rules });
+}
+
+describe('nftables, beyond the contract', { skip }, () => {
+  let stage: NamespaceStage;
+  before(async () => {
+    stage = await openNamespaceStage('nftables');
+  });
+  beforeEach(() => load(stage.hosts.server, 'flush ruleset'));
+  after(() => stage?.close());
+
+  const install = (...args: Parameters<typeof guardOf>): Promise<void> => stage.driver.install(guardOf(...args));
+  const open = (door: string, from: string, remaining = 60_000): Promise<void> =>
+    stage.driver.open({ door, source: source(from), remaining, comment: '' });
+  const SSH = doorPolicy('ssh', ['tcp/22']);
+
+  test('not one packet gets through while the guard is installed again and again', async (t) => {
+    const { server, client } = stage.hosts;
+    const guards = [
+      guardOf([SSH, doorPolicy('range', ['tcp/8000-8010'])]),
+      guardOf([doorPolicy('web', ['tcp/80']), doorPolicy('ssh', ['tcp/22'], 'kill')]),
+    ];
+    await load(
+      client,
+      'table inet count { chain in { type filter hook prerouting priority -300; tcp sport 22 tcp flags & (syn | ack) == (syn | ack) counter; } }',
+    );
+    const answered = async (): Promise<number> => {
+      const { stdout } = await client.exec(['nft', 'list', 'table', 'inet', 'count']);
+      return Number(/counter packets (\d+)/.exec(stdout)![1]);
+    };
+    const flood = { destination: server.address4, firstSource: BOB, sources: 1, port: 22, rate: 30_000 };
+    const sender = startSender(client);
+    await sender.flood({ ...flood, count: 1000 });
+    assert.ok((await answered()) > 900, 'the open port answers the flood');
+    await stage.driver.install(guards[0]!);
+    await open('ssh', ALICE);
+    const before = await answered();
+    let over = false;
+    let sent = 0;
+    const flooding = (async () => {
+      while (!over) sent += (await sender.flood({ ...flood, seconds: 1 })).sent;
+    })();
+    const started = performance.now();
+    for (let reload = 1; reload <= RELOADS; reload += 1) await stage.driver.install(guards[reload % 2]!);
+    const each = (performance.now() - started) / RELOADS;
+    over = true;
+    await flooding;
+    assert.equal((await answered()) - before, 0);
+    assert.equal(await stage.connect(ALICE, 22), 'connected', 'the grant outlived it all');
+    assert.ok(sent > RELOADS, `${sent}`);
+    t.diagnostic(`${RELOADS} reloads, ${each.toFixed(1)} ms each, under ${sent} SYNs`);
+    await load(client, 'flush ruleset');
+  });
+
+  test('what somebody else does to the guard is noticed, what we do is not', async () => {
+    const { server } = stage.hosts;
+    const losses = stage.firewall.losses();
+    const lost = async (): Promise<number> => {
+      await pause(100);
+      return stage.firewall.losses() - losses;
+    };
+    await install([SSH]);
+    await stage.firewall.give({ do: 'watch' });
+    await open('ssh', ALICE);
+    await stage.driver.close('ssh', source(ALICE));
+    await stage.driver.ban({ source: source(BOB), remaining: 100 });
+    await install([SSH, doorPolicy('web', ['tcp/80'], 'cut')]);
+    await load(
+      server,
+      'add table inet other { chain c { type filter hook input priority 0; } }; delete table inet other',
+    );
+    await load(server, 'add element inet postern open4_ssh { 10.77.1.3 timeout 1m }');
+    assert.equal(await lost(), 0);
+    const harms = [
+      'flush ruleset',
+      'delete table inet postern',
+      'flush table inet postern',
+      'delete element inet postern ports_tcp4 { 22 }',
+      'insert rule inet postern prerouting accept',
+      'insert rule inet postern tcp4_22 return',
+      'flush chain inet postern ports4',
+      'table inet postern { flags dormant; }',
+      'delete element inet postern ports_tcp4 { 22 }; add element inet postern ports_tcp4 { 22 : goto ports6 }',
+    ];
+    for (const [index, harm] of harms.entries()) {
+      await load(server, harm);
+      assert.equal(await lost(), index + 1, harm);
+      await install([SSH]);
+      assert.equal(await stage.connect(ALICE, 22), 'silent', harm);
+      assert.equal(await lost(), index + 1, harm);
+    }
+  });
+
+  test('after a foreign flush a new installation closes the door, and lets live sessions go on', async () => {
+    await install([SSH]);
+    await open('ssh', ALICE);
+    const session = await stage.begin(ALICE, 22);
+    await load(stage.hosts.server, 'flush ruleset');
+    assert.equal(await stage.connect(BOB, 22), 'connected');
+    await install([SSH]);
+    assert.equal(await stage.connect(BOB, 22), 'silent');
+    assert.equal(await session.says('still here'), 'connected');
+    await session.end();
+  });
+
+  test("a container's published port is guarded, and its sessions end as the door says", async () => {
+    const { server, container, client } = stage.hosts;
+    await server.exec([
+      'sh',
+      '-c',
+      'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding',
+    ]);
+    await container.exec(['ip', 'route', 'replace', 'default', 'via', '10.77.2.1']);
+    await container.exec(['ip', 'route', 'replace', 'default', 'via', server.interfaces[1]!.address6]);
+    const inside = startPeer(container);
+    await inside.listen('tcp', 80);
+    const dnat = `
+      table ip nat { chain pre { type nat hook prerouting priority dstnat; tcp dport 8080 dnat to 10.77.2.2:80; } }
+      table ip6 nat { chain pre { type nat hook prerouting priority dstnat; tcp dport 8080 dnat to [${container.address6}]:80; } }`;
+    for (const close of ['keep', 'cut', 'kill'] as const) {
+      for (const from of [ALICE, ALICE_6]) {
+        await load(server, `flush ruleset\n${dnat}`);
+        const before = await stage.begin(from, 8080);
+        assert.equal(await before.says('before'), 'connected');
+        await install([doorPolicy('web', ['tcp/8080'], close)]);
+        assert.equal(await before.says('after the installation'), 'connected', `${close} ${from}`);
+        assert.equal(await stage.connect(from, 8080), 'silent');
+        await open('web', from);
+        const session = await stage.begin(from, 8080);
+        assert.equal(await session.says('hello'), 'connected');
+        await stage.driver.close('web', source(from));
+        assert.equal(await stage.connect(from, 8080), 'silent');
+        assert.equal(
+          await session.says('closed'),
+          { keep: 'connected', cut: 'silent', kill: 'refused' }[close],
+          `${close} ${from}`,
+        );
+        await before.end();
+        await session.end();
+      }
+    }
+    await client.exec(['true']);
+  });
+
+  const UFW_LIKE = (allow: string) => `
+    table ip filter { chain INPUT { type filter hook input priority 0; policy drop; iif lo accept; ct state related,established accept; ${allow} }; }
+    table ip6 filter { chain INPUT { type filter hook input priority 0; policy drop; meta l4proto ipv6-icmp accept; ct state related,established accept; ${allow} }; }`;
+
+  const preflight = (...doors: Parameters<typeof doorPolicy>[1][]): Promise<Finding[]> =>
+    stage.firewall.give({
+      do: 'preflight',
+      doors: doors.map((ranges, index) => doorPolicy(`d${index}`, ranges)),
+    }) as Promise<Finding[]>;
+  const severities = async (...doors: Parameters<typeof preflight>): Promise<string[]> =>
+    (await preflight(...doors)).map(({ severity }) => severity);
+
+  test('on a default-deny host the preflight says what refuses, and its hint opens the way', async () => {
+    const { server } = stage.hosts;
+    await load(server, UFW_LIKE(''));
+    await install([SSH]);
+    await open('ssh', ALICE);
+    await open('ssh', ALICE_6);
+    assert.deepEqual([await stage.connect(ALICE, 22), await stage.connect(ALICE_6, 22)], ['silent', 'silent']);
+    const findings = await preflight(['tcp/22']);
+    assert.deepEqual(
+      findings.map(({ severity }) => severity),
+      ['error'],
+    );
+    assert.match(
+      findings[0]!.message,
+      /^Port tcp\/22 of door "d0": chain INPUT of iptables refuses a granted client, too, over IPv4 and IPv6$/,
+    );
+    const command = /^(.*) \(once/.exec(findings[0]!.hint)![1]!;
+    await server.exec(['sh', '-c', command]);
+    assert.deepEqual(await severities(['tcp/22']), []);
+    assert.deepEqual([await stage.connect(ALICE, 22), await stage.connect(ALICE_6, 22)], ['connected', 'connected']);
+    assert.equal(await stage.connect(BOB, 22), 'silent', 'the guard still decides');
+  });
+
+  test('nothing that another firewall accepts opens a guarded port', async () => {
+    const { server } = stage.hosts;
+    await install([SSH]);
+    await server.exec(['iptables', '-I', 'INPUT', '-j', 'ACCEPT']);
+    await server.exec(['iptables', '-t', 'raw', '-I', 'PREROUTING', '-j', 'ACCEPT']);
+    await server.exec(['iptables', '-t', 'mangle', '-I', 'PREROUTING', '-j', 'ACCEPT']);
+    await load(server, 'table inet first { chain c { type filter hook prerouting priority -400; accept; } }');
+    assert.equal(await stage.connect(ALICE, 22), 'silent');
+    await server.exec(['iptables', '-t', 'raw', '-I', 'PREROUTING', '-p', 'tcp', '--dport', '22', '-j', 'NOTRACK']);
+    await server.exec(['iptables', '-t', 'raw', '-I', 'OUTPUT', '-p', 'tcp', '--sport', '22', '-j', 'NOTRACK']);
+    assert.equal(await stage.connect(ALICE, 22), 'silent');
+    await open('ssh', ALICE);
+    assert.equal(await stage.connect(ALICE, 22), 'connected');
+  });
+
+  test('the preflight finds ports that lead elsewhere, and says nothing where nothing is in the way', async () => {
+    assert.deepEqual(await preflight(['tcp/22'], ['udp/5000']), []);
+    assert.equal(await stage.firewall.give({ do: 'probe' }), 'reset');
+    await stage.hosts.server.exec([
+      'iptables',
+      '-t',
+      'nat',
+      '-A',
+      'PREROUTING',
+      '-p',
+      'tcp',
+      '--dport',
+      '8080',
+      '-j',
+      'DNAT',
+      '--to-destination',
+      '172.17.0.2:80',
+    ]);
+    const findings = await preflight(['tcp/22'], ['tcp/8080']);
+    assert.deepEqual(
+      findings.map(({ severity }) => severity),
+      ['note'],
+    );
+    assert.match(findings[0]!.message, /tcp\/8080 of door "d1" is led to 172\.17\.0\.2:80/);
+  });
+
+  test('the preflight judges every kind of host as its packets do', async () => {
+    const { server } = stage.hosts;
+    const input = (rules: string, policy = 'accept'): string =>
+      `table inet host { set allowed { type inet_service; elements = { 22 }; }; ${rules.includes('chain') ? '' : ''}
+        chain in { type filter hook input priority 10; policy ${policy}; iif lo accept; ct state established,related accept; meta l4proto ipv6-icmp accept
+        ${rules}
+        } }`;
+    const hosts: readonly (readonly [string, string, string, string[], Face | null])[] = [
+      ['drop policy', input('', 'drop'), 'silent', ['error'], 'drop'],
+      ['drop policy, port allowed', input('tcp dport { 22, 443 } accept', 'drop'), 'connected', [], 'drop'],
+      [
+        'reject at the end',
+        input('tcp dport 80 accept\n reject with icmpx type admin-prohibited'),
+        'failed EHOSTUNREACH',
+        ['error'],
+        'mirror',
+      ],
+      ['reset at the end', input('tcp dport != 22 reject with tcp reset'), 'connected', [], 'reset'],
+      ['allowed by a named set', input('tcp dport @allowed accept', 'drop'), 'connected', ['warning'], null],
+      ['allowed by a verdict map', input('tcp dport vmap { 22 : accept, 80 : drop }', 'drop'), 'connected', [], 'drop'],
+      ['allowed for a range', input('tcp dport 20-30 accept', 'drop'), 'connected', [], 'drop'],
+      [
+        'allowed for others',
+        input('ip saddr 192.0.2.0/24 tcp dport 22 accept', 'drop'),
+        'silent',
+        ['warning', 'error'],
+        'drop',
+      ],
+    ];
+    for (const [name, rules, outcome, expected, face] of hosts) {
+      await load(server, `flush ruleset\n${rules}`);
+      assert.equal(await stage.connect(ALICE, 22), outcome, name);
+      assert.deepEqual((await severities(['tcp/22'])).sort(), expected.toSorted(), name);
+      assert.equal(await stage.firewall.give({ do: 'probe' }), face, name);
+    }
+  });
+
+  const nmap = findProgram('nmap') === undefined && 'needs nmap';
+  const scans = ['-sS', '-sA', '-sF', '-sN', '-sX', '-sM', '-sU'];
+  const hosts: readonly (readonly [string, string, Face, ('drop' | 'reset')?])[] = [
+    ['drop, on a host that drops', UFW_LIKE(''), 'drop'],
+    ['reset, on a host that refuses', '', 'reset'],
+    ['mirror, on a host that drops', UFW_LIKE(''), 'mirror', 'drop'],
+    ['mirror, on a host that refuses', '', 'mirror', 'reset'],
+  ];
+  for (const [name, rules, face, unused] of hosts) {
+    test(`nmap sees no difference between a guarded port and an unused one: ${name}`, { skip: nmap }, async () => {
+      const { server, client } = stage.hosts;
+      await load(server, rules);
+      await install([doorPolicy('ssh', ['tcp/22', `udp/${UDP_PORT}`])], unused ? { face, unused } : { face });
+      for (const scan of scans) {
+        const [guarded, free] = scan === '-sU' ? [UDP_PORT, 5001] : [22, 23];
+        // One after the other: the kernel limits its ICMP answers.
+        const states: string[] = [];
+        for (const port of [guarded, free]) {
+          const argv = ['nmap', scan, '-n', '-Pn', '--reason', '--max-retries', '2', '-p', `${port}`, server.address4];
+          const { stdout } = await client.exec(argv);
+          states.push(/^\d+\/\w+\s+(\S+)\s+\S+\s+(.*)$/m.exec(stdout)?.slice(1).join(' ') ?? stdout);
+          if (scan === '-sU') await pause(1100);
+        }
+        assert.equal(states[0], states[1], scan);
+      }
+      await open('ssh', ALICE);
+      assert.equal(await stage.connect(ALICE, 22), face === 'reset' || unused === 'reset' ? 'connected' : 'silent');
+    });
+  }
+
+  test('with face mirror, a client that was refused gets in after its knock, from the same port', async () => {
+    await install([doorPolicy('ssh', ['tcp/22', `udp/${UDP_PORT}`])], { face: 'mirror', unused: 'reset' });
+    const { address4 } = stage.hosts.server;
+    const ask = () => stage.client.ask({ source: ALICE, sourcePort: 40_000, destination: address4, port: UDP_PORT });
+    assert.deepEqual([await stage.connect(ALICE, 22), await ask()], ['refused', 'refused']);
+    await open('ssh', ALICE);
+    assert.deepEqual([await stage.connect(ALICE, 22), await ask()], ['connected', 'connected']);
+  });
+
+  test('a hundred thousand grants slow nothing down', async (t) => {
+    await install([SSH, doorPolicy('web', ['tcp/80'])]);
+    const time = async () =>
+      (await stage.firewall.give({ do: 'time', door: 'web', count: 500 })) as { median: number; p95: number };
+    const figures: string[] = [];
+    let filled = 0;
+    await time();
+    for (const count of [10, 1000, 100_000]) {
+      await stage.firewall.give({ do: 'fill', door: 'ssh', count: count - filled });
+      filled = count;
+      const { median, p95 } = await time();
+      figures.push(`${count} grants: open ${median.toFixed(0)} µs, p95 ${p95.toFixed(0)} µs`);
+    }
+    const before = performance.now();
+    const { grants } = (await stage.firewall.give({ do: 'list' })) as { grants: unknown[] };
+    assert.ok(grants.length >= 100_000, `${grants.length}`);
+    figures.push(`list ${(performance.now() - before).toFixed(0)} ms`);
+    const started = performance.now();
+    await install([SSH, doorPolicy('web', ['tcp/80'])]);
+    figures.push(`install again ${(performance.now() - started).toFixed(0)} ms`);
+    t.diagnostic(figures.join('; '));
+    await stage.driver.remove();
+  });
+
+  test('installing two doors and a hundred', async (t) => {
+    const figures: string[] = [];
+    for (const count of [2, 100]) {
+      const doors = Array.from({ length: count }, (_, index) => doorPolicy(`door-${index}`, [`tcp/${10_000 + index}`]));
+      const times: number[] = [];
+      for (let run = 0; run < 10; run += 1) {
+        const started = performance.now();
+        await install(doors);
+        times.push(performance.now() - started);
+      }
+      times.sort((x, y) => x - y);
+      figures.push(`${count} doors: ${times[5]!.toFixed(1)} ms`);
+    }
+    t.diagnostic(figures.join('; '));
+  });
+});
