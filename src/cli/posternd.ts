@@ -53,6 +53,14 @@ export async function main(argv: readonly string[]): Promise<number> {
   const loaded = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
   for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
   if (!loaded.config) return 1;
+  const inKernel = loaded.config.doors.find((door) => door.engine === 'kernel');
+  if (inKernel) {
+    process.stderr.write(
+      `${given.config}:${inKernel.line}: Door "${inKernel.name}" asks for engine = "kernel", which this version does not have\n` +
+        'hint: leave the key out, the daemon then recognizes the knock\n',
+    );
+    return 1;
+  }
   try {
     return await run(given, loaded.config);
   } catch (error) {

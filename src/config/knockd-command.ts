@@ -45,9 +45,9 @@ export function samePorts(x: readonly PortRange[], y: readonly PortRange[]): boo
 export function readSetCommand(command: string): SetCommand | undefined {
   const [words, ...others] = splitCommands(command);
   if (!words || others.length > 0) return undefined;
-  const [program, verb, ...rest] = words;
+  const [program, verb, ...rest] = words.filter((word) => !/^-(?:exist|!|q|quiet)$/.test(word));
   if (program === 'ipset') {
-    const [set, address, ...options] = rest.filter((word) => !/^-(?:exist|!|q|quiet)$/.test(word));
+    const [set, address, ...options] = rest;
     const action = /^(?:add|-A)$/.test(verb ?? '') ? 'open' : /^(?:del|-D)$/.test(verb ?? '') ? 'close' : undefined;
     if (!action || set === undefined || address !== '%IP%') return undefined;
     return { action, set, ...timeoutOf(options.join(' ')) };

@@ -1,6 +1,6 @@
 /**
  * One client of the control socket: reads a request, answers it, reads the next. A client that does not take its answers gets no further
- * than the first of them, and is dropped when it takes nothing for a while; one that follows is dropped when it falls behind.
+ * than the first of them, and is dropped when it takes too long; one that follows is dropped when it falls behind.
  */
 
 import type { Socket } from 'node:net';
@@ -18,8 +18,8 @@ export interface ConnectionPorts {
   readonly closed: (connection: Connection) => void;
 }
 
-/** A client that takes nothing of its answer for so long is gone. */
-const STALLED = 10_000;
+/** A client that has not taken its answer after so long is gone. */
+const PATIENCE = 30_000;
 /** Bytes of events that a client may be behind. */
 const MOST_BEHIND = 256 * 1024;
 
@@ -72,12 +72,6 @@ export class Connection {
     });
   }
 
-  /** Says why, and ends. */
-  refuse(error: string): void {
-    this.#socket.end(printFailure(undefined, error));
-    this.#dropWhenStalled();
-  }
-
   drop(): void {
     this.#socket.destroy();
   }
@@ -86,7 +80,9 @@ export class Connection {
     const lines = new Lines(LONGEST_REQUEST);
     for await (const chunk of this.#socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
       for (const line of lines.take(chunk)) {
-        if (line === 'too-long') return this.refuse(`The line is longer than ${LONGEST_REQUEST} bytes`);
+        if (line === 'too-long') {
+          return this.#finish(printFailure(undefined, `The line is longer than ${LONGEST_REQUEST} bytes`));
+        }
         await this.#handle(line);
       }
     }
@@ -94,8 +90,7 @@ export class Connection {
     if (rest) await this.#handle(rest);
     this.#half = true;
     if (this.#following) return;
-    this.#socket.end();
-    this.#dropWhenStalled();
+    this.#finish();
   }
 
   async #handle(line: Uint8Array): Promise<void> {
@@ -113,7 +108,7 @@ export class Connection {
   /** Until all is taken or the client is gone. */
   #drained(): Promise<void> {
     return new Promise((resolve) => {
-      let cancel = (): void => {};
+      const cancel = this.#ports.after(PATIENCE, () => this.drop());
       const end = (): void => {
         cancel();
         this.#socket.off('drain', end);
@@ -122,28 +117,14 @@ export class Connection {
       };
       this.#socket.on('drain', end);
       this.#socket.on('close', end);
-      cancel = this.#whenStalled(() => this.drop());
     });
   }
 
-  #dropWhenStalled(): void {
-    const cancel = this.#whenStalled(() => this.drop());
+  /** Says that nothing more comes, and ends with the client or without it. */
+  #finish(text = ''): void {
+    const cancel = this.#ports.after(PATIENCE, () => this.drop());
     this.#socket.on('close', cancel);
-  }
-
-  /** Calls back when nothing more was taken for a while. */
-  #whenStalled(call: () => void): () => void {
-    let cancel = (): void => {};
-    const watch = (before: number): void => {
-      cancel = this.#ports.after(STALLED, () => {
-        const { bytesWritten } = this.#socket;
-        const left = this.#socket.writableLength;
-        if (bytesWritten - left > before) watch(bytesWritten - left);
-        else call();
-      });
-    };
-    watch(this.#socket.bytesWritten - this.#socket.writableLength);
-    return () => cancel();
+    this.#socket.end(text, () => this.drop());
   }
 }
 

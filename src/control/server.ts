@@ -88,6 +88,7 @@ export async function serveControl(
   };
 
   const answer = async (line: Uint8Array, connection: Connection): Promise<string> => {
+    if (connections.delete(connection)) connections.add(connection); // The last of the idle ones from now on.
     const decoded = decodeRequest(line, ports.wallNow());
     if ('error' in decoded) return printFailure(decoded.id, decoded.error);
     try {
@@ -112,6 +113,12 @@ export async function serveControl(
   };
 
   const accept = (socket: Socket): void => {
+    if (connections.size >= MOST_CONNECTIONS) {
+      const idle = [...connections].find((other) => other.idle);
+      if (!idle) return turnAway(socket);
+      connections.delete(idle);
+      idle.drop();
+    }
     const connection = new Connection(socket, {
       answer,
       turn: () => {
@@ -125,12 +132,6 @@ export async function serveControl(
         ends.get(connection)?.();
       },
     });
-    if (connections.size >= MOST_CONNECTIONS) {
-      const idle = [...connections].find((other) => other.idle);
-      if (!idle) return connection.refuse(`Too many connections: ${MOST_CONNECTIONS} at most`);
-      connections.delete(idle);
-      idle.drop();
-    }
     connections.add(connection);
   };
 
@@ -145,4 +146,9 @@ export async function serveControl(
         for (const connection of connections) connection.drop();
       }),
   };
+}
+
+function turnAway(socket: Socket): void {
+  socket.on('error', () => {});
+  socket.end(printFailure(undefined, `Too many connections: ${MOST_CONNECTIONS} at most`), () => socket.destroy());
 }

@@ -41,6 +41,7 @@ const NFNLGRP_NFTABLES = 7;
 const RECEIVE_SIZE = 64 * 1024;
 const MONITOR_BUFFER = 4 * 1024 * 1024;
 const DUMP_TRIES = 5;
+const GROWTH_PAUSE = 200;
 
 type DumpKind = Parameters<typeof encodeDump>[0];
 
@@ -83,12 +84,30 @@ export class NftSocket {
     return bodies.map((body) => decodeNames(NFT[what], body).name);
   }
 
-  /** The elements of a set, each once; empty when there is no such set. */
+  /**
+   * The elements of a set, each once; empty when there is no such set. While a hash table grows, its list has some elements twice
+   * and others not at all: then it is listed again.
+   */
   async elements(set: string): Promise<ListedElement[]> {
-    const bodies = await this.dump('getElement', set);
     const byKey = new Map<string, ListedElement>();
-    for (const element of bodies.flatMap(decodeElements)) byKey.set(String(element.key), element);
-    return [...byKey.values()];
+    for (let left = DUMP_TRIES; ; left -= 1) {
+      const seen = new Set<string>();
+      let listed = 0;
+      for (const body of await this.dump('getElement', set)) {
+        for (const element of decodeElements(body)) {
+          const key = String.fromCharCode(...element.key);
+          byKey.set(key, element);
+          seen.add(key);
+          listed += 1;
+        }
+        await otherWork();
+      }
+      if (listed === seen.size || left <= 1) {
+        // The last list is whole, or else all of them together are the best there is.
+        return [...byKey].filter(([key]) => seen.has(key) || left <= 1).map(([, element]) => element);
+      }
+      await new Promise((resolve) => setTimeout(resolve, GROWTH_PAUSE));
+    }
   }
 
   /** The bodies of all messages of a dump, of our table. Dumps run one after another; one that a change disturbed is repeated. */
@@ -124,7 +143,7 @@ export class NftSocket {
         if (meaning.kind === 'done') return { bodies, interrupted };
         if (meaning.kind === 'nftables') bodies.push(meaning.body.slice());
       }
-      await new Promise((resolve) => setImmediate(resolve));
+      await otherWork();
     }
   }
 
@@ -192,6 +211,10 @@ export function monitorNft(
 
 const ENOENT = 2;
 const EINTR = 4;
+
+function otherWork(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
 
 function openSocket(): number {
   const fd = socket(AF_NETLINK, SOCK_RAW_CLOEXEC_NONBLOCK, NETLINK_NETFILTER);

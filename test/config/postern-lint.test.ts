@@ -140,7 +140,7 @@ describe('parsePosternToml() warns of', () => {
     ]);
   });
 
-  test('ten thousand doors in no more than their share of the time', () => {
+  test('nothing, for many doors, in no more than their share of the time', () => {
     const file = (count: number): string =>
       Array.from({ length: count }, (_, i) =>
         door(`d${i}`, `"tcp/${(i % 60000) + 1}", "udp/${(i % 997) + 1}", "tcp/9"`, '', `"tcp/${i + 1}"`),

@@ -1,0 +1,119 @@
+/** `postern check` and `postern import`, as a person runs them. */
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+
+const directory = mkdtempSync(join(tmpdir(), 'postern-check-'));
+after(() => rmSync(directory, { recursive: true }));
+
+const program = JSON.stringify(new URL('../../src/cli/postern.ts', import.meta.url).href);
+const script = `import { main } from ${program}; process.exitCode = await main(process.argv.slice(1));`;
+
+function postern(...argv: readonly string[]): {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+} {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script, '--', ...argv], {
+    cwd: directory,
+    encoding: 'utf8',
+    env: { ...process.env, NO_COLOR: '1' },
+  });
+  return { status, stdout, stderr };
+}
+
+function write(name: string, text: string): string {
+  writeFileSync(join(directory, name), text);
+  return name;
+}
+
+const GOOD = '[door.ssh]\nprotect = ["tcp/22"]\n[door.ssh.knock]\nsteps = ["tcp/3007", "udp/1", "tcp/3005"]\n';
+const DOUBTFUL = '[door.ssh]\nprotect = ["tcp/22"]\n';
+const KNOCKD = `[ssh]
+sequence = 7000,9000,8000
+tcpflags = syn
+start_command = iptables -I INPUT -s %IP% -p tcp --dport 22 -j ACCEPT
+stop_command = iptables -D INPUT -s %IP% -p tcp --dport 22 -j ACCEPT
+`;
+
+test('postern check takes a good postern.toml', () => {
+  assert.deepEqual(postern('check', write('good.toml', GOOD)), { status: 0, stdout: 'ok: 1 door\n', stderr: '' });
+});
+
+test('postern check knows a postern.toml of another name by its doors', () => {
+  assert.equal(postern('check', write('good.conf', GOOD)).stdout, 'ok: 1 door\n');
+});
+
+test('postern check takes a knockd.conf as before', () => {
+  assert.deepEqual(postern('check', write('knockd.conf', KNOCKD)), { status: 0, stdout: 'ok: 1 door\n', stderr: '' });
+});
+
+test('postern check looks at the file of --config', () => {
+  assert.equal(postern('--config', write('good.toml', GOOD), 'check').stdout, 'ok: 1 door\n');
+});
+
+test('postern check names every problem with file, line and hint, and fails', () => {
+  const file = write('bad.toml', '[door.ssh]\nprotect = [22]\nopen_for = 30\n');
+  assert.deepEqual(postern('check', file), {
+    status: 1,
+    stdout: '',
+    stderr:
+      'bad.toml:2: Cannot use the value 22 for protect\nhint: Write "tcp/22", or "udp" in place of "tcp"\n' +
+      'bad.toml:3: Cannot use the value 30 for open_for\nhint: Add a unit: "30s" is seconds, "ms", "m", "h" and "d" are there too\n',
+  });
+});
+
+test('postern check lets warnings pass, but not with --strict', () => {
+  const file = write('doubtful.toml', DOUBTFUL);
+  const lenient = postern('check', file);
+  assert.equal(lenient.status, 0);
+  assert.equal(lenient.stdout, 'ok: 1 door, 1 warning\n');
+  assert.match(lenient.stderr, /^doubtful\.toml:1: warning: The door "ssh" closes tcp\/22 and has no knock/);
+  const strict = postern('check', '--strict', file);
+  assert.equal(strict.status, 1);
+  assert.match(strict.stderr, /doubtful\.toml: refused because of its warnings \(--strict\)\n$/);
+});
+
+test('postern check --json prints the problems as one list', () => {
+  const { stdout } = postern('check', '--json', write('doubtful.toml', DOUBTFUL));
+  const [problem] = JSON.parse(stdout) as Record<string, unknown>[];
+  assert.equal(problem?.line, 1);
+  assert.equal(problem?.severity, 'warning');
+});
+
+test('postern check says when there is no file', () => {
+  assert.deepEqual(postern('check', 'none.toml'), {
+    status: 1,
+    stdout: '',
+    stderr: 'none.toml: No such file or directory\n',
+  });
+});
+
+test('postern import writes a file that postern check takes, for nobody else to read', () => {
+  const file = write('knockd.conf', KNOCKD);
+  const written = postern('import', file, '--output', 'new.toml');
+  assert.equal(written.status, 0);
+  assert.match(written.stderr, /^knockd\.conf: These doors close their ports themselves/);
+  assert.equal(statSync(join(directory, 'new.toml')).mode & 0o777, 0o600);
+  assert.equal(postern('check', 'new.toml').stdout, 'ok: 1 door\n');
+  const printed = postern('import', file);
+  assert.equal(printed.stdout, readFileSync(join(directory, 'new.toml'), 'utf8'));
+});
+
+test('postern import leaves a file alone that is there', () => {
+  write('there.toml', 'mine\n');
+  const { status, stderr } = postern('import', write('knockd.conf', KNOCKD), '-o', 'there.toml');
+  assert.equal(status, 1);
+  assert.match(stderr, /^there\.toml: File .*exists\n$/);
+  assert.equal(readFileSync(join(directory, 'there.toml'), 'utf8'), 'mine\n');
+});
+
+test('postern import refuses what knockd would refuse', () => {
+  const { status, stdout } = postern('import', write('broken.conf', '[ssh]\nsequence = 70000\n'));
+  assert.equal(status, 1);
+  assert.equal(stdout, '');
+});
