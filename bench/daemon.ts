@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '../test/support/netns.ts';
 import { findProgram, type Running } from '../test/support/running.ts';
-import { cpuMicroseconds, type Memory, memoryOf, processTree } from './processes.ts';
+import { busyMicroseconds, cpuMicroseconds, type Memory, memoryOf, processTree } from './processes.ts';
 
 export type Contestant = 'ours' | 'knockd';
 
@@ -32,7 +32,7 @@ export interface Daemon {
   readonly cpu: () => number;
   readonly memory: () => Memory;
   readonly log: () => string;
-  /** Resolves when it has been busy for less than a hundredth of the time for a fifth of a second, or after `patience`. */
+  /** Resolves when it has run, or waited to run, for less than a hundredth of a fifth of a second, or after `patience`. */
   readonly idle: (patience?: number) => Promise<boolean>;
   readonly stop: () => Promise<void>;
 }
@@ -76,19 +76,19 @@ export async function startDaemon(setup: DaemonSetup, contestant: Contestant, do
     cpu,
     memory: () => memoryOf(pids()),
     log,
-    idle: (patience = 10_000) => becomesIdle(cpu, patience),
+    idle: (patience = 10_000) => becomesIdle(() => busyMicroseconds(pids()), patience),
     stop: async () => void (await running.stop()),
   };
   await daemon.idle(2000);
   return daemon;
 }
 
-async function becomesIdle(cpu: () => number, patience: number): Promise<boolean> {
+async function becomesIdle(busy: () => number, patience: number): Promise<boolean> {
   const deadline = performance.now() + patience;
-  for (let before = cpu(), quiet = 0; quiet < 2; ) {
+  for (let before = busy(), quiet = 0; quiet < 2; ) {
     if (performance.now() > deadline) return false;
     await sleep(LOOK_EVERY);
-    const now = cpu();
+    const now = busy();
     quiet = now - before < LOOK_EVERY * 10 ? quiet + 1 : 0;
     before = now;
   }

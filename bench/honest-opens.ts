@@ -15,6 +15,7 @@ import { type Bench, CONTESTANTS, type Measurement, withDaemon } from './measure
 const KNOCKS = 10;
 /** Seconds. */
 const WINDOW = { full: 5, quick: 1 } as const;
+/** Milliseconds, as all that follow. */
 const BETWEEN_KNOCKS = 400;
 const PATIENCE = 3000;
 
@@ -23,7 +24,7 @@ export const honestOpens: Measurement = {
   title: 'honest openings of 10 under a spoofed first-step flood',
   run: async (bench) => {
     const figures: Figure[] = [];
-    for (const rate of bench.quick ? [1000, 25_000] : [1000, 5000, 25_000]) {
+    for (const rate of bench.quick ? [25_000] : [1000, 5000, 25_000]) {
       const samples = { ours: [] as number[], knockd: [] as number[] };
       const costs = { ours: [] as number[], knockd: [] as number[] };
       let reached = Number.POSITIVE_INFINITY;

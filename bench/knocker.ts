@@ -20,12 +20,21 @@ export interface SweepOrder {
   readonly order: 'ascending' | 'random';
 }
 
+/** Only a shell started, so many times: what of a knock's latency is the machine's and no daemon's. */
+export interface ShellOrder {
+  readonly command: string;
+  readonly count: number;
+  readonly fifo: string;
+}
+
 /** What send-knocks.ts reads, a line each. */
-export type Order = { readonly knock: KnockOrder } | { readonly sweep: SweepOrder };
+export type Order = { readonly knock: KnockOrder } | { readonly sweep: SweepOrder } | { readonly shell: ShellOrder };
 
 export interface Knocker {
   /** Knocks one after another; the milliseconds from each last packet to its command. Throws when a knock opens nothing. */
   knock(order: KnockOrder): Promise<readonly number[]>;
+  /** The milliseconds from starting the shell to the command's byte. */
+  shell(order: ShellOrder): Promise<readonly number[]>;
   /** Sweeps all ports once; the milliseconds it took. */
   sweep(order: SweepOrder): Promise<number>;
   stop(): Promise<void>;
@@ -46,6 +55,7 @@ export function startKnocker(host: Host): Knocker {
   };
   return {
     knock: async (order) => (await give({ knock: order }, 5_000 + order.count * KNOCK_PATIENCE)) as number[],
+    shell: async (order) => (await give({ shell: order }, 5_000 + order.count * KNOCK_PATIENCE)) as number[],
     sweep: async (order) => (await give({ sweep: order }, 30_000)) as number,
     // It may wait in a read that no command will end.
     stop: async () => void (await running.stop('SIGKILL')),

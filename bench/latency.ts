@@ -23,14 +23,26 @@ export const latency: Measurement = {
   run: async (bench) => [
     await measure(bench, 'command', undefined),
     await measure(bench, 'start command of a door that closes', CLOSES_AFTER),
+    await measureShell(bench),
   ],
 };
+
+/** The floor: the same command line without any daemon, in the same minute. */
+async function measureShell(bench: Bench): Promise<Figure> {
+  const fifo = join(bench.folder, 'fifo-shell');
+  execFileSync('mkfifo', [fifo]);
+  bench.tell('latency, the shell alone');
+  const knocker = startKnocker(bench.client);
+  const ours = await knocker.shell({ command: `echo >${fifo}`, count: 50, fifo });
+  await knocker.stop();
+  return { name: 'start of the shell → its command, no daemon', unit: 'ms', ours };
+}
 
 async function measure(bench: Bench, name: string, cmdTimeout: number | undefined): Promise<Figure> {
   const fifo = join(bench.folder, `fifo-${cmdTimeout ?? 0}`);
   execFileSync('mkfifo', [fifo]);
   const samples = { ours: [] as number[], knockd: [] as number[] };
-  const [rounds, count] = bench.quick ? [2, 25] : [4, 25];
+  const [rounds, count] = bench.quick ? [1, 25] : [4, 25];
   const door = { command: `echo >${fifo}`, ...(cmdTimeout !== undefined && { cmdTimeout }) };
   for (let round = 1; round <= rounds; round += 1) {
     for (const contestant of CONTESTANTS) {

@@ -37,8 +37,8 @@ export const noKnock: Measurement = {
     };
     const listener = bench.server.spawn([process.execPath, '-e', LISTEN]);
     await listener.waitForLine(/^ready$/);
-    const seconds = bench.quick ? 2 : 3;
-    const rounds = bench.quick ? 1 : 3;
+    const seconds = bench.quick ? 1 : 3;
+    const rounds = bench.quick ? 1 : 2;
     for (let round = 1; round <= rounds; round += 1) {
       for (const contestant of CONTESTANTS) {
         bench.tell(`rest: round ${round} of ${rounds}, ${contestant}`);

@@ -7,7 +7,7 @@ import { startKnocker } from './knocker.ts';
 import { type Bench, type Measurement, withDaemon } from './measurement.ts';
 
 const ORDERS = ['ascending', 'random'] as const;
-const SWEEPS = { full: 15, quick: 4 } as const;
+const SWEEPS = { full: 12, quick: 2 } as const;
 
 export const portSweeps: Measurement = {
   name: 'sweeps',

@@ -33,10 +33,20 @@ function parentOf(pid: number): number | undefined {
 
 /** CPU time used so far by these processes, in microseconds. */
 export function cpuMicroseconds(pids: readonly number[]): number {
+  return sumOfThreads(pids, ([running = 0]) => running);
+}
+
+/** The same and the time they could have run but had to wait for a processor: a daemon that is starved is not at rest. */
+export function busyMicroseconds(pids: readonly number[]): number {
+  return sumOfThreads(pids, ([running = 0, waiting = 0]) => running + waiting);
+}
+
+/** Sums what `pick` takes from each thread's schedstat: nanoseconds run, nanoseconds waited for a processor, times run. */
+function sumOfThreads(pids: readonly number[], pick: (fields: readonly number[]) => number): number {
   let nanoseconds = 0;
   for (const pid of pids) {
     for (const task of readdirSync(`/proc/${pid}/task`)) {
-      nanoseconds += Number(tryRead(`/proc/${pid}/task/${task}/schedstat`)?.split(' ')[0] ?? 0);
+      nanoseconds += pick((tryRead(`/proc/${pid}/task/${task}/schedstat`) ?? '').split(' ').map(Number));
     }
   }
   return nanoseconds / 1000;

@@ -2,12 +2,13 @@
  * `npm run bench`: our knockd beside Debian's, in one run, in network namespaces of its own, on the same packets.
  *
  * - `--quick` measures less and in a third of the time, `--only NAME[,NAME]` a part, `--sweeps N` so many sweeps of each order;
- *   `--list` names the measurements, `--json` prints figures for programs. README.md says what each means.
+ *   `--list` names the measurements, `--json` prints figures for programs, `--write` puts the table into README.md, which says what
+ *   each means.
  * - The table goes to standard output, progress to standard error. Times are reported, never asserted: the status is 1 when something
  *   could not be measured, and 0 however the figures look.
  */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -43,6 +44,7 @@ async function main(argv: readonly string[]): Promise<number> {
       quick: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
       only: { type: 'string' },
       sweeps: { type: 'string' },
     },
@@ -67,7 +69,8 @@ async function main(argv: readonly string[]): Promise<number> {
   };
   const folder = mkdtempSync(join(tmpdir(), 'postern-bench-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  tell(`machine: ${machine()}`);
+  const before = machine();
+  tell(`machine: ${before}`);
   tell('building the package');
   const program = await installPackage(join(folder, 'package'));
   await using topology = await createTopology({ links: [['server', 'client']] });
@@ -94,12 +97,26 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   tell(`done; load average ${load()}`);
   if (values.json) {
-    process.stdout.write(`${JSON.stringify({ machine: machine(), rows, failures }, undefined, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ machine: before, rows, failures }, undefined, 2)}\n`);
   } else {
-    for (const line of [...HEADING, ...rows.map(printRow)]) process.stdout.write(`${line}\n`);
+    const table = [...HEADING, ...rows.map(printRow)].join('\n');
+    process.stdout.write(`${table}\n`);
+    if (values.write && failures.length === 0) writeFigures(`${before}; at the end ${load()}`, table);
     for (const failure of failures) process.stdout.write(`could not measure ${failure}\n`);
   }
   return failures.length === 0 ? 0 : 1;
+}
+
+const BEGIN = '<!-- figures: npm run bench -- --write -->';
+const END = '<!-- end of figures -->';
+
+function writeFigures(about: string, table: string): void {
+  const file = join(import.meta.dirname, 'README.md');
+  const [head, rest] = readFileSync(file, 'utf8').split(BEGIN);
+  const tail = rest?.split(END)[1];
+  if (head === undefined || tail === undefined) throw new Error(`${file} has no place for the figures`);
+  const day = new Date().toISOString().slice(0, 10);
+  writeFileSync(file, `${head}${BEGIN}\n\n${day}, ${about}.\n\n${table}\n\n${END}${tail}`);
 }
 
 function machine(): string {

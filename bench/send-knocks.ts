@@ -8,8 +8,9 @@ import { constants, openSync, readSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { parseAddress, printAddress } from '../src/core/address.ts';
 import { interfaceIndex, sendto, socket } from '../src/platform/libc.ts';
+import { startSession } from '../src/platform/session.ts';
 import { ipv4Packet, tcpSegment } from '../test/support/packet-builder.ts';
-import type { KnockOrder, Order, SweepOrder } from './knocker.ts';
+import type { KnockOrder, Order, ShellOrder, SweepOrder } from './knocker.ts';
 
 const AF_PACKET = 17;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
@@ -67,6 +68,21 @@ function knock({ firstSource, destination, ports, count, fifo }: KnockOrder): nu
   return latencies;
 }
 
+async function shell({ command, count, fifo }: ShellOrder): Promise<number[]> {
+  const fd = openSync(fifo, constants.O_RDWR);
+  const byte = new Uint8Array(1);
+  const latencies: number[] = [];
+  for (let index = 0; index < count; index += 1) {
+    pause(40, 90);
+    const begin = performance.now();
+    const { ended } = startSession('/bin/sh', ['sh', '-c', command]);
+    readSync(fd, byte, 0, 1, null);
+    latencies.push(performance.now() - begin);
+    await ended;
+  }
+  return latencies;
+}
+
 function sweep({ source, destination, order }: SweepOrder): number {
   const ports = Array.from({ length: 65_535 }, (_, index) => index + 1);
   if (order === 'random') shuffle(ports);
@@ -88,7 +104,11 @@ function counted(first: string, index: number): string {
   return printAddress({ ...address, d: (address.d + index) | 0 });
 }
 
+function obey(order: Order): unknown {
+  if ('knock' in order) return knock(order.knock);
+  return 'shell' in order ? shell(order.shell) : sweep(order.sweep);
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
-  const order = JSON.parse(line) as Order;
-  console.log(JSON.stringify({ answer: 'knock' in order ? knock(order.knock) : sweep(order.sweep) }));
+  console.log(JSON.stringify({ answer: await obey(JSON.parse(line) as Order) }));
 }

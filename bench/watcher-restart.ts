@@ -17,7 +17,7 @@ export const watcherRestart: Measurement = {
   name: 'restart',
   title: 'a watcher that was killed, until the next one watches',
   run: async (bench) => {
-    const rounds = bench.quick ? 3 : 9;
+    const rounds = bench.quick ? 2 : 9;
     const times: number[] = [];
     let opened = 0;
     for (let round = 1; round <= rounds; round += 1) {

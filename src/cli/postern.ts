@@ -1,29 +1,62 @@
 /** postern: the command for people. One file per subcommand, listed here. Exit status: 0 done, 1 failed, 2 usage. */
 
 import { Command } from 'commander';
+import { controlOptions } from './ask.ts';
 import { addCheck } from './check.ts';
+import { addClose } from './close.ts';
+import { addCompletion } from './completion.ts';
 import { addFilter } from './filter.ts';
 import { addImport } from './import.ts';
 import { addKnock } from './knock-command.ts';
+import { addLog } from './log.ts';
+import { addOpen } from './open.ts';
+import { addReload } from './reload.ts';
+import { addShow } from './show.ts';
+import { addStatus } from './status.ts';
+import { type Terminal, thisTerminal } from './terminal.ts';
 import { readVersion } from './version.ts';
+import { addWatch } from './watch.ts';
 
-const SUBCOMMANDS = [addCheck, addImport, addKnock, addFilter] as const;
+/** In the order of `--help`, of the manual and of the completions, which are all made of it. */
+const SUBCOMMANDS = [
+  addStatus,
+  addShow,
+  addOpen,
+  addClose,
+  addLog,
+  addWatch,
+  addReload,
+  addCheck,
+  addImport,
+  addKnock,
+  addFilter,
+  addCompletion,
+] as const;
 
-/** Runs one subcommand; resolves to the exit status. */
-export async function main(argv: readonly string[]): Promise<number> {
-  let status = 0;
+/** The whole command line; `end` is told the exit status of what ran. */
+export function posternProgram(end: (status: number) => void, terminal: Terminal): Command {
+  const { stdout, stderr } = terminal;
   const program = new Command('postern')
     .description('Makes ports disappear and opens them to whoever brings the right knock')
     .version(readVersion())
-    .option('-c, --config <file>', 'the configuration')
     .enablePositionalOptions()
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'postern: ')) });
-  for (const add of SUBCOMMANDS) {
-    add(program, (ended) => {
-      status = ended;
+    .configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'postern: ')),
     });
-  }
+  for (const option of controlOptions()) program.addOption(option);
+  for (const add of SUBCOMMANDS) add(program, end, terminal);
+  return program;
+}
+
+/** Runs one subcommand; resolves to the exit status. */
+export async function main(argv: readonly string[], terminal: Terminal = thisTerminal()): Promise<number> {
+  let status = 0;
+  const program = posternProgram((ended) => {
+    status = ended;
+  }, terminal);
   try {
     await program.parseAsync(argv, { from: 'user' });
     return status;

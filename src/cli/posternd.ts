@@ -3,16 +3,18 @@
  * come; SIGHUP reloads, SIGTERM and SIGINT end it with status 0 and leave the doors as they are.
  */
 
+import { statSync } from 'node:fs';
 import { Command } from 'commander';
 import type { PosternConfig } from '../config/postern-config.ts';
 import { Refusal } from '../control/controlled.ts';
-import { serveControl } from '../control/server.ts';
+import { type ControlServer, serveControl } from '../control/server.ts';
+import { SocketError } from '../control/socket-file.ts';
 import type { FirewallDriver } from '../firewall/driver.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { levelOf, matters, printEvent } from '../keeper/history-words.ts';
-import { Journal } from '../keeper/journal.ts';
+import { Journal, reasonOf } from '../keeper/journal.ts';
 import { lockState } from '../keeper/state-lock.ts';
 import { Warden } from '../keeper/warden.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
@@ -20,6 +22,7 @@ import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { notify } from '../platform/notify.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
+import type { Retention } from '../store/history-store.ts';
 import { openState } from '../store/state.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
@@ -73,19 +76,18 @@ export async function main(argv: readonly string[]): Promise<number> {
 async function run(given: Given, config: PosternConfig): Promise<number> {
   keepDescriptorsPrivate();
   const journal = openJournal(given, config);
-  const locked = lockState(`${config.state.dir}/state`, 'daemon');
-  if (!('release' in locked)) {
-    const pid = locked.holder === undefined ? '' : ` (pid ${locked.holder.pid})`;
-    process.stderr.write(`posternd: another daemon has the state in ${config.state.dir}${pid}\n`);
+  const warn = (text: string): void => journal.error(`warning: ${text}`);
+  const locked = lockAll(config.state.dir, warn);
+  if (typeof locked === 'string') {
+    process.stderr.write(`posternd: ${locked}\n`);
     return 1;
   }
-  const warn = (text: string): void => journal.error(`warning: ${text}`);
-  const retention = { age: config.journal.keep, entries: 1_000_000, bytes: config.journal.size };
-  const { state, warnings } = openState(config.state.dir, { wallNow, after, warn }, retention);
+  const { state, warnings } = openState(config.state.dir, { wallNow, after, warn }, retentionOf(config));
   for (const text of warnings) warn(text);
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
   const driver: FirewallDriver = openDriver(config.firewall.driver, { warn });
+  const firstFace = resolveFace(config.firewall.face);
   let level = config.log.level;
   const warden: Warden = new Warden(
     {
@@ -102,12 +104,15 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
       load: () => {
         const next = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
         if (!next.config) throw new Refusal(next.complaints.join('\n'));
-        level = next.config.log.level;
-        journal.useSyslog(next.config.log.syslog);
-        journal.openFile(next.config.log.file);
         return { config: next.config, warnings: next.complaints };
       },
-      face: (current) => resolveFace(current.firewall.face),
+      loaded: (next) => {
+        level = next.log.level;
+        journal.useSyslog(next.log.syslog);
+        journal.openFile(next.log.file);
+        state.history.retain(retentionOf(next));
+      },
+      face: (current) => (current === config ? firstFace : resolveFace(current.firewall.face)),
       over: (reason) => {
         journal.error(reason);
         finish(1);
@@ -115,31 +120,91 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
     },
     config,
   );
-  const { face } = await resolveFace(config.firewall.face);
+  const { face } = await firstFace;
   for (const { severity, message, hint } of await preflight(config.doors, face)) {
     journal.error(`${severity}: ${message}`);
     journal.error(`hint: ${hint}`);
   }
-  await warden.start();
-  const failed = (error: unknown): void => warn(`a control request failed: ${(error as Error).message}`);
-  const control = await serveControl(config.control.socket, warden, { wallNow, monotonicNow, after, failed });
-  for (const text of control.warnings) warn(text);
-
+  const started = warden.start();
   process.on('SIGHUP', () => {
-    warden.reload().then(
-      ({ warnings: doubts }) => doubts.forEach(warn),
-      (error: unknown) => journal.error((error as Error).message),
-    );
+    started
+      .then(() => warden.reload())
+      .then(
+        ({ warnings: doubts }) => doubts.forEach(warn),
+        (error: unknown) => journal.error((error as Error).message),
+      );
   });
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => finish(0));
+  const failed = await Promise.race([started.then(() => undefined), over]);
+  if (failed !== undefined) {
+    await warden.stop();
+    return failed;
+  }
+  const control = await openControl(config.control.socket, warden, warn);
+  for (const text of control?.warnings ?? []) warn(text);
+
   process.stdout.write('ready\n');
   notify('READY=1');
 
   const status = await over;
-  await control.close();
+  await control?.close();
   await warden.stop();
-  locked.release();
+  for (const release of locked) release();
   return status;
+}
+
+/** Takes what one daemon at a time may have: the state, and the guard of this network namespace. The releases, or who has it already. */
+function lockAll(stateDir: string, warn: (text: string) => void): readonly (() => void)[] | string {
+  const releases: (() => void)[] = [];
+  const wanted = [
+    [`${stateDir}/state`, `the state in ${stateDir}`],
+    [guardLock(), "the guard of this host's ports"],
+  ] as const;
+  for (const [file, what] of wanted) {
+    if (file === undefined) continue;
+    try {
+      const locked = lockState(file, 'daemon');
+      if ('release' in locked) {
+        releases.push(locked.release);
+        continue;
+      }
+      const pid = locked.holder === undefined ? '' : ` (pid ${locked.holder.pid})`;
+      return `another daemon has ${what}${pid}`;
+    } catch (error) {
+      // A disk that cannot be written keeps nobody out of his machine.
+      warn(`Cannot lock ${file}: ${reasonOf(error)}: see that no other daemon runs`);
+    }
+  }
+  return releases;
+}
+
+/** One file for each network namespace; nothing where the system has none. */
+function guardLock(): string | undefined {
+  try {
+    return `/run/posternd-net-${statSync('/proc/self/ns/net').ino}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The control socket; without it doors work all the same, so a disk that cannot be written is no reason to end. */
+async function openControl(
+  path: string,
+  warden: Warden,
+  warn: (text: string) => void,
+): Promise<ControlServer | undefined> {
+  const failed = (error: unknown): void => warn(`a control request failed: ${(error as Error).message}`);
+  try {
+    return await serveControl(path, warden, { wallNow, monotonicNow, after, failed });
+  } catch (error) {
+    if (!(error instanceof SocketError)) throw error;
+    warn(`${error.message}: doors work, but nobody can ask for anything`);
+    return undefined;
+  }
+}
+
+function retentionOf({ journal }: PosternConfig): Retention {
+  return { age: journal.keep, entries: 1_000_000, bytes: journal.size };
 }
 
 function openJournal(given: Given, config: PosternConfig): Journal {

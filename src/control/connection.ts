@@ -1,6 +1,7 @@
 /**
  * One client of the control socket: reads a request, answers it, reads the next. A client that does not take its answers gets no further
  * than the first of them, and is dropped when it takes too long; one that follows is dropped when it falls behind.
+ * The end of its requests is the end of the connection, once they are answered: who is gone cannot be told from who is silent.
  */
 
 import type { Socket } from 'node:net';
@@ -28,7 +29,6 @@ export class Connection {
   readonly #ports: ConnectionPorts;
   #busy = false;
   #following = false;
-  #half = false;
   #behind = 0;
 
   constructor(socket: Socket, ports: ConnectionPorts) {
@@ -44,11 +44,6 @@ export class Connection {
     return !this.#busy && !this.#following;
   }
 
-  /** It follows, and has said that it will ask for nothing more: it may be gone. */
-  get half(): boolean {
-    return this.#half;
-  }
-
   /** Bytes that the client has not taken. */
   get backlog(): number {
     return this.#socket.writableLength;
@@ -58,7 +53,7 @@ export class Connection {
     return !this.#socket.destroyed;
   }
 
-  /** From now on events go to the client, also when it asks for nothing more. */
+  /** From now on the client is told of events. */
   follow(): void {
     this.#following = true;
   }
@@ -88,8 +83,6 @@ export class Connection {
     }
     const rest = lines.rest();
     if (rest) await this.#handle(rest);
-    this.#half = true;
-    if (this.#following) return;
     this.#finish();
   }
 

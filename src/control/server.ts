@@ -51,12 +51,7 @@ export async function serveControl(
 
   const follow = (connection: Connection, request: Request & { do: 'follow' }): void => {
     if (ends.has(connection)) throw new Refusal('This connection follows already: make another');
-    if (followers.count >= MOST_FOLLOWERS) {
-      const gone = [...ends.keys()].find(({ half }) => half);
-      if (!gone) throw new Refusal(`Too many are following: ${MOST_FOLLOWERS} at most`);
-      ends.get(gone)?.();
-      gone.drop();
-    }
+    if (followers.count >= MOST_FOLLOWERS) throw new Refusal(`Too many are following: ${MOST_FOLLOWERS} at most`);
     const follower = { filter: request.filter, hear: (line: string) => connection.tell(line) };
     followers.add(follower);
     connection.follow();

@@ -16,9 +16,8 @@ import {
 
 const HOOKS: Readonly<Record<string, string>> = { PREROUTING: 'prerouting', INPUT: 'input', FORWARD: 'forward' };
 
-/** Options without a value. */
-const BARE =
-  /^(--tcp-flags|--syn|--physdev-is-|--ctdir|--log-(tcp|ip)-|--random|--persistent|--reap|--rcheck|--set$|--update|--remove|--rsource|--rdest)/;
+/** Options whose value is anybody's text, a dash in front included. */
+const TEXT = new Set(['--comment', '--log-prefix', '--nflog-prefix']);
 
 /** The tables of one dump. Lines that are no rules are passed over. */
 export function parseIptablesSave(text: string, probe: Probe, source: 'iptables' | 'iptables-legacy'): HostTable[] {
@@ -68,8 +67,7 @@ function parseRule(words: readonly string[], probe: Probe): HostRule {
     const value = words[at + 1] ?? '';
     const truth = truthOf(option, value, probe);
     if (truth !== undefined) truths.push(negated ? not(truth) : truth);
-    at += BARE.test(option) && (value.startsWith('-') || value === '!') ? 1 : 2;
-    // An option with several values: what follows up to the next option belongs to it.
+    at += TEXT.has(option) ? 2 : 1;
     while (at < words.length && !words[at]!.startsWith('-') && words[at] !== '!') at += 1;
   }
   return { match: both(...truths), act };
@@ -79,7 +77,7 @@ function parseRule(words: readonly string[], probe: Probe): HostRule {
 function truthOf(option: string, value: string, { protocol, port, version }: Probe): Truth | undefined {
   switch (option) {
     case '-m':
-      return ['tcp', 'udp', 'conntrack', 'state', 'multiport', 'comment', 'addrtype'].includes(value)
+      return ['tcp', 'udp', 'conntrack', 'state', 'multiport', 'comment', 'addrtype', 'rt', 'rpfilter'].includes(value)
         ? undefined
         : 'maybe';
     case '--comment':
@@ -101,6 +99,9 @@ function truthOf(option: string, value: string, { protocol, port, version }: Pro
       return /^(22[4-9]|23\d|255)\.|^ff/i.test(value) ? 'no' : 'maybe';
     case '-s':
       return value === (version === 4 ? '127.0.0.0/8' : '::1/128') ? 'no' : 'maybe';
+    case '--rt-type': // Nobody's client sends routing headers,
+    case '--invert': // and whoever can connect has a route back (rpfilter).
+      return 'no';
     case '--syn':
       return protocol === 'tcp' ? 'yes' : 'no';
     default:

@@ -124,6 +124,8 @@ function valueHolds(left: Json, right: unknown, { version, protocol, port }: Pro
   const meta = object(left.meta)?.key;
   const ct = object(left.ct)?.key;
   const payload = object(left.payload);
+  // Reverse path filters: whoever can connect has a route back.
+  if (left.fib !== undefined && right === false) return 'no';
   const values = valuesOf(right);
   if (values === undefined) return 'maybe';
   const oneOf = (...names: readonly (string | number)[]): Truth =>

@@ -145,7 +145,8 @@ interface Chain {
   readonly rules: readonly string[];
 }
 
-function checkGuard(guard: Guard): void {
+/** Throws a `FirewallError` for a guard that no driver can put in force. */
+export function checkGuard(guard: Guard): void {
   const names = new Set<string>();
   for (const { name } of guard.doors) {
     if (!/^[A-Za-z][A-Za-z0-9_-]{0,31}$/.test(name)) {

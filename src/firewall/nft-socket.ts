@@ -25,6 +25,7 @@ import {
   type ListedElement,
   NFT,
 } from './nfnetlink.ts';
+import { TABLE } from './nft-rules.ts';
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC_NONBLOCK = 3 | 0o2000000 | 0o4000;
@@ -141,7 +142,9 @@ export class NftSocket {
         if (errno === EINTR) return { bodies, interrupted: true };
         if (errno !== 0) throw new SystemError('nf_tables', errno);
         if (meaning.kind === 'done') return { bodies, interrupted };
-        if (meaning.kind === 'nftables') bodies.push(meaning.body.slice());
+        // The kernel lists the chains of all tables, whatever it is asked.
+        if (meaning.kind !== 'nftables' || decodeNames(meaning.number, meaning.body).table !== TABLE) continue;
+        bodies.push(meaning.body.slice());
       }
       await otherWork();
     }

@@ -23,6 +23,7 @@ import {
   doorOfSet,
   guardedPorts,
   guardRules,
+  type LiveSession,
   liveSet,
   NO_RULES,
   openSet,
@@ -108,7 +109,9 @@ class NftablesDriver implements FirewallDriver {
     const ports = policy.protect.filter(({ protocol }) => protocol === 'tcp');
     const failure = await resetSessions(this.#block(source), ports);
     if (failure === undefined) return;
-    this.#warn(`Sessions of ${printAddress(source)} at door "${door}" hang instead of being reset: ${failure}`);
+    this.#warn(
+      `Sessions of ${printAddress(source)} at door "${door}" are not reset before they send again: ${failure}`,
+    );
   }
 
   ban({ source, remaining }: Ban): Promise<void> {
@@ -197,13 +200,17 @@ class NftablesDriver implements FirewallDriver {
   }
 
   /** Sessions on ports that were not guarded before; containers' sessions matter only where the guard comes before conntrack. */
-  async #newlyGuarded(guard: Guard, standing: Standing) {
+  async #newlyGuarded(guard: Guard, standing: Standing): Promise<LiveSession[]> {
     const guarded = guardedPorts(standing);
-    const ranges = guard.doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
-    const fresh = (port: number): boolean =>
-      ranges.some(({ first, last }) => first <= port && port <= last) && !guarded('tcp', port);
+    const fresh = new Set<number>();
+    for (const { protocol, first, last } of guard.doors.flatMap((door) => door.protect)) {
+      if (protocol !== 'tcp') continue;
+      for (let port = first; port <= last; port += 1) if (!guarded('tcp', port)) fresh.add(port);
+    }
+    // The kernel takes milliseconds to list even no session at all.
+    if (fresh.size === 0) return [];
     const cut = guard.doors.some(({ close }) => close !== 'keep');
-    return liveSessions(fresh, cut);
+    return liveSessions((port) => fresh.has(port), cut);
   }
 
   #putIn(set: string, source: Address, remaining: number, comment: string, what: string): void {
@@ -262,8 +269,7 @@ class NftablesDriver implements FirewallDriver {
 
   /** What stands of the guard. Hash tables list their elements in any order. */
   async #fingerprintNow(): Promise<{ readonly chains: readonly string[]; readonly digest: string }> {
-    const ours = (body: Uint8Array): boolean => decodeNames(NFT.newTable, body).table === TABLE;
-    const tables = (await this.#lists.dump('getTable')).filter(ours);
+    const tables = await this.#lists.dump('getTable');
     const chains = await this.#lists.dump('getChain');
     const rules = await this.#lists.dump('getRule');
     const hash = createHash('sha256');

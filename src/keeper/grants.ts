@@ -6,8 +6,9 @@
  * - Time is the kernel's where it can keep it. Ours is a timer on the monotonic clock beside it, for what else happens at the end: the
  *   record, the hooks, the sessions, and the closing itself where the kernel cannot.
  * - What is done to one door for one source is done one after another; different ones do not wait for each other.
- * - At start the kernel is right about what stands there: what it holds is adopted, what the state still has and the kernel has lost
- *   (a flush, a reboot with the time not over) is opened again for the rest of its time.
+ * - At start the kernel is right about what stands there, and until when: what it holds is adopted, what the state still has and the
+ *   kernel has lost (a flush, a reboot with the time not over) is opened again for the rest of its time. What ended meanwhile is
+ *   ended here too, with hooks and sessions.
  */
 
 import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
@@ -42,6 +43,9 @@ export type Opening =
   | { readonly opened: LiveGrant }
   | { readonly denied: 'source' | 'limit' | 'open already' | 'no such door' | 'firewall'; readonly detail?: string };
 
+/** After a firewall that does not end grants by itself has refused to close one. */
+const AGAIN = 5000;
+
 interface Held extends LiveGrant {
   readonly cancel: () => void;
 }
@@ -51,6 +55,8 @@ export class Grants {
   readonly #ipv6Prefix: () => number;
   readonly #held = new Map<string, Held>();
   readonly #lanes = new Map<string, Promise<unknown>>();
+  /** Asked of the firewall and not yet answered: they count for the limit. */
+  readonly #opening = new Map<string, string>();
   #doors = new Map<string, DoorPolicy>();
 
   constructor(ports: GrantPorts, ipv6Prefix: () => number) {
@@ -60,10 +66,11 @@ export class Grants {
 
   /** The doors there are from now on. Grants of doors that are gone end: the driver has taken their sets away. */
   configure(doors: readonly DoorPolicy[]): void {
-    this.#doors = new Map(doors.map((door) => [door.name, door]));
+    const next = new Map(doors.map((door) => [door.name, door]));
     for (const [key, held] of this.#held) {
-      if (!this.#doors.has(held.door)) this.#forget(key, { type: 'closed', reason: 'the door is gone' });
+      if (!next.has(held.door)) this.#forget(key, { type: 'closed', reason: 'the door is gone' });
     }
+    this.#doors = next;
   }
 
   /** What is open, in the order of opening; of one door, or of all. */
@@ -77,51 +84,59 @@ export class Grants {
     return this.#inTurn(keyOf(name, place), () => this.#open(name, place, how));
   }
 
-  /** Ends a grant before its time; false when there is none. Sessions are treated as the door says. */
+  /**
+   * Ends a grant before its time; false when we know of none. The firewall is told in any case: somebody may have let the source in by
+   * hand. Sessions are treated as the door says.
+   */
   close(name: string, source: Address, reason: string): Promise<boolean> {
     const place = this.#place(source);
     const key = keyOf(name, place);
     return this.#inTurn(key, async () => {
-      if (!this.#held.has(key)) return false;
       await this.#ports.driver.close(name, place);
-      this.#forget(key, { type: 'closed', reason });
-      return true;
+      return this.#forget(key, { type: 'closed', reason });
     });
   }
 
-  /** Compares state and kernel at start; every difference is settled and recorded. */
+  /** Ends every grant of a door, those too that somebody else has put into the kernel; how many there were. */
+  async closeAll(name: string, reason: string): Promise<number> {
+    const standing = (await this.#ports.driver.list()).grants.filter(({ door }) => door === name);
+    const sources = new Map([...standing, ...this.live(name)].map(({ source }) => [printAddress(source), source]));
+    await Promise.all([...sources.values()].map((source) => this.close(name, source, reason)));
+    return sources.size;
+  }
+
+  /** Compares state and kernel at start, and settles every difference; what stands is recorded as adopted. */
   async reconcile(): Promise<void> {
-    const { driver, rows, record } = this.#ports;
+    const { driver, rows, wallNow } = this.#ports;
     const standing = new Map<string, Grant>();
     for (const grant of (await driver.list()).grants) standing.set(keyOf(grant.door, grant.source), grant);
     for (const row of rows.all()) {
       const source = parseAddress(row.source);
-      const key = source && keyOf(row.door, source);
-      const left = timeLeft(row.until, row.longest, this.#ports.wallNow());
-      if (!source || key === undefined || !this.#doors.has(row.door) || left <= 0) {
-        if (key === undefined || !standing.has(key)) this.#endRow(row, left);
-        continue;
-      }
-      const held = standing.get(key);
-      standing.delete(key);
-      if (held) this.#hold({ door: row.door, source, via: row.via, ...userOf(row) }, Math.min(left, held.remaining));
-      else await this.#reopen(row, source, left);
+      const held = source && standing.get(keyOf(row.door, source));
+      const left = timeLeft(row.until, row.longest, wallNow());
+      const door = this.#doors.get(row.door);
+      if (source && held) {
+        standing.delete(keyOf(row.door, source));
+        this.#adopt(row, source, driver.expires ? held.remaining : Math.min(left, held.remaining));
+      } else if (source && door && left > 0) await this.#reopen(row, source, left);
+      else await this.#bury(row, source, door);
     }
-    for (const grant of standing.values()) {
-      const comment = grant.comment === '' ? {} : { detail: grant.comment };
-      record({ type: 'adopted', door: grant.door, source: printAddress(grant.source), via: 'adopted', ...comment });
-      this.#hold({ door: grant.door, source: grant.source, via: 'adopted' }, grant.remaining);
-      if (Number.isFinite(grant.remaining)) this.#put(grant.door, grant.source, { via: 'adopted' }, grant.remaining);
+    for (const { door, source, remaining, comment } of standing.values()) {
+      this.#adopt({ door, via: 'adopted' }, source, remaining, comment);
     }
   }
 
-  /** Puts back into the kernel what somebody else took out of it. */
+  /** Puts back into the kernel what somebody else took out of it. What it refuses now is tried again by whoever calls again. */
   async restore(): Promise<void> {
-    const now = this.#ports.monotonicNow();
-    for (const held of this.#held.values()) {
-      const remaining = held.until - now;
-      if (remaining > 0) await this.#ports.driver.open(toGrant(held, remaining));
-    }
+    const now = this.#ports.monotonicNow;
+    await Promise.all(
+      [...this.#held.keys()].map((key) =>
+        this.#inTurn(key, async () => {
+          const held = this.#held.get(key);
+          if (held && held.until > now()) await this.#ports.driver.open(toGrant(held, held.until - now()));
+        }),
+      ),
+    );
   }
 
   /** Stops the timers; grants stand to their time. */
@@ -143,17 +158,23 @@ export class Grants {
       return { denied };
     }
     const remaining = how.duration ?? door.openFor;
+    // A knock never takes away what an administrator gave for longer.
+    if (before && how.via !== 'hand' && before.until - this.#ports.monotonicNow() >= remaining)
+      return { opened: before };
     const earlier = this.#ports.rows.get({ door: name, source: printAddress(source) });
     this.#put(name, source, how, remaining, earlier?.opened);
+    this.#opening.set(key, name);
     try {
       await driver.open(toGrant({ door: name, source, via: how.via, ...userOf(how) }, remaining));
     } catch (error) {
+      this.#opening.delete(key);
       if (earlier) this.#ports.rows.put(earlier);
       else this.#ports.rows.end({ door: name, source: printAddress(source) });
       const detail = (error as Error).message;
       record({ type: 'denied', door: name, source: printAddress(source), reason: 'firewall', via: how.via, detail });
       return { denied: 'firewall', detail };
     }
+    this.#opening.delete(key);
     const opened = this.#hold({ door: name, source, via: how.via, ...userOf(how) }, remaining);
     const type = before ? 'renewed' : 'opened';
     record({ type, door: name, source: printAddress(source), via: how.via, ...userOf(how) });
@@ -166,7 +187,22 @@ export class Grants {
     if (via === 'hand') return undefined;
     if (!admits(door, source)) return 'source';
     if (before) return door.renew ? undefined : 'open already';
-    return door.limit !== undefined && this.live(door.name).length >= door.limit ? 'limit' : undefined;
+    return door.limit !== undefined && this.#taken(door.name) >= door.limit ? 'limit' : undefined;
+  }
+
+  #taken(door: string): number {
+    const opening = [...this.#opening.values()].filter((name) => name === door);
+    return this.live(door).length + opening.length;
+  }
+
+  /** Takes over what stands in the kernel; what is known of it comes from the state, else from nobody. */
+  #adopt(of: Pick<GrantRow, 'door' | 'via' | 'user'>, source: Address, remaining: number, comment = ''): void {
+    const { door, via } = of;
+    const about = { door, source: printAddress(source), via, ...userOf(of) };
+    this.#ports.record({ type: 'adopted', ...about, ...(comment !== '' && { detail: comment }) });
+    this.#hold({ door, source, via, ...userOf(of) }, remaining);
+    // What an administrator added by hand without a time has no row: it is no grant of ours.
+    if (Number.isFinite(remaining)) this.#put(door, source, of, remaining, this.#ports.rows.get(about)?.opened);
   }
 
   async #reopen(row: GrantRow, source: Address, left: number): Promise<void> {
@@ -181,6 +217,16 @@ export class Grants {
     }
     this.#hold(grant, left);
     this.#ports.record({ type: 'adopted', door: row.door, source: row.source, via: row.via, ...userOf(row) });
+  }
+
+  /** Ends what was over before we came. */
+  async #bury(row: GrantRow, source: Address | undefined, door: DoorPolicy | undefined): Promise<void> {
+    const { rows, record, hook, monotonicNow } = this.#ports;
+    const about = { door: row.door, source: row.source, via: row.via, ...userOf(row) };
+    if (door && source && !(await this.#finish(door, source))) return void this.#hold({ ...about, source }, AGAIN);
+    rows.end(row);
+    record(door ? { ...about, type: 'expired' } : { ...about, type: 'closed', reason: 'the door is gone' });
+    if (door && source) hook(door, 'close', { ...about, source, until: monotonicNow() });
   }
 
   /** Remembers the grant and what has to happen at its end. */
@@ -199,24 +245,35 @@ export class Grants {
   #expire(key: string): Promise<void> {
     return this.#inTurn(key, async () => {
       const held = this.#held.get(key);
-      if (!held || held.until > this.#ports.monotonicNow()) return;
+      if (!held) return;
+      const left = held.until - this.#ports.monotonicNow();
+      if (left > 0) return void this.#hold(held, left); // Renewed while we waited; or the timer was early, which timers are.
       const door = this.#doors.get(held.door);
-      // The kernel has ended the grant; sessions are ours to end, and so is everything where it cannot.
-      if (!this.#ports.driver.expires || door?.close === 'kill') {
-        try {
-          await this.#ports.driver.close(held.door, held.source);
-        } catch (error) {
-          const detail = (error as Error).message;
-          this.#ports.record({ type: 'warned', door: held.door, source: printAddress(held.source), detail });
-        }
-      }
-      this.#forget(key, { type: 'expired' });
+      if (!door || (await this.#finish(door, held.source))) this.#forget(key, { type: 'expired' });
+      else this.#hold(held, AGAIN);
     });
   }
 
-  #forget(key: string, how: { type: 'closed' | 'expired'; reason?: string }): void {
+  /**
+   * What is left to do when a grant's time is over: the kernel has ended it where it can, sessions are ours to end. False when the door
+   * is still open, and that has been said.
+   */
+  async #finish(door: DoorPolicy, source: Address): Promise<boolean> {
+    const { driver, record } = this.#ports;
+    if (driver.expires && door.close !== 'kill') return true;
+    try {
+      await driver.close(door.name, source);
+      return true;
+    } catch (error) {
+      record({ type: 'warned', door: door.name, source: printAddress(source), detail: (error as Error).message });
+      return driver.expires;
+    }
+  }
+
+  /** False when there was nothing to forget. */
+  #forget(key: string, how: { type: 'closed' | 'expired'; reason?: string }): boolean {
     const held = this.#held.get(key);
-    if (!held) return;
+    if (!held) return false;
     held.cancel();
     this.#held.delete(key);
     const source = printAddress(held.source);
@@ -224,13 +281,7 @@ export class Grants {
     this.#ports.record({ ...how, door: held.door, source, via: held.via, ...userOf(held) });
     const door = this.#doors.get(held.door);
     if (door) this.#ports.hook(door, 'close', held);
-  }
-
-  #endRow(row: GrantRow, left: number): void {
-    this.#ports.rows.end(row);
-    const reason = left <= 0 ? {} : { reason: 'the door is gone' };
-    const type = left <= 0 ? 'expired' : 'closed';
-    this.#ports.record({ type, door: row.door, source: row.source, via: row.via, ...userOf(row), ...reason });
+    return true;
   }
 
   #put(door: string, source: Address, how: { via: Via; user?: string }, remaining: number, opened?: number): void {

@@ -1,6 +1,9 @@
 /**
  * The administrator's programs that run when a door opens or closes: an argv without a shell, facts in the environment, a time
- * limit, output into the history. They never hold a door up; how many run at once is bounded, and what finds no room is recorded.
+ * limit, output into the history.
+ *
+ * They never hold a door up. Hooks of one door for one source run one after another, so that what closes comes after what opens;
+ * how many run at once is bounded, others wait. What finds no room even to wait is recorded.
  */
 
 import { printAddress } from '../core/address.ts';
@@ -10,14 +13,25 @@ import { type Ending, runHook } from '../platform/process.ts';
 import type { LiveGrant } from './grants.ts';
 
 const MOST_RUNNING = 32;
+const MOST_WAITING = 1024;
 const MOST_OUTPUT = 2048;
+
+interface Waiting {
+  readonly lane: string;
+  readonly run: () => Promise<void>;
+}
 
 export class Hooks {
   readonly #record: (event: HistoryEvent) => void;
-  #running = 0;
+  readonly #start: typeof runHook;
+  /** In the order in which they are to run. */
+  readonly #waiting: Waiting[] = [];
+  /** Door and source of those that run. */
+  readonly #running = new Set<string>();
 
-  constructor(record: (event: HistoryEvent) => void) {
+  constructor(record: (event: HistoryEvent) => void, start: typeof runHook = runHook) {
     this.#record = record;
+    this.#start = start;
   }
 
   run(door: DoorPolicy, when: 'open' | 'close', grant: LiveGrant): void {
@@ -26,8 +40,6 @@ export class Hooks {
     if (program === undefined) return;
     const source = printAddress(grant.source);
     const about = { type: 'hooked', door: door.name, source, reason: `on_${when}` } as const;
-    if (this.#running >= MOST_RUNNING) return this.#record({ ...about, detail: 'too many hooks are running' });
-    this.#running++;
     const env = {
       POSTERN_EVENT: when,
       POSTERN_DOOR: door.name,
@@ -36,14 +48,35 @@ export class Hooks {
       ...(grant.user !== undefined && { POSTERN_USER: grant.user }),
     };
     const limits = { timeout: door.hooks.timeLimit, limit: MOST_OUTPUT };
-    void runHook([program, ...rest], env, limits).then(({ ending, output, late }) => {
-      this.#running--;
-      const how = late ? `killed after ${door.hooks.timeLimit} ms` : describe(ending);
+    const run = async (): Promise<void> => {
+      const failed = (error: Error) => ({ ending: { failed: error.message }, output: '', late: false });
+      const { ending, output, late } = await this.#start([program, ...rest], env, limits).catch(failed);
+      const how = late ? `killed after ${limits.timeout} ms` : describe(ending);
       const said = output.trim();
-      if (how !== undefined || said !== '') {
-        this.#record({ ...about, detail: [how, said].filter((part) => part !== undefined && part !== '').join(': ') });
+      if (how === undefined && said === '') return;
+      this.#record({ ...about, detail: [how, said].filter((part) => part !== undefined && part !== '').join(': ') });
+    };
+    if (this.#waiting.length >= MOST_WAITING) {
+      return this.#record({ ...about, detail: 'it was not run: too many hooks are waiting' });
+    }
+    this.#waiting.push({ lane: `${door.name}\0${source}`, run });
+    this.#next();
+  }
+
+  #next(): void {
+    for (let index = 0; index < this.#waiting.length && this.#running.size < MOST_RUNNING; ) {
+      const { lane, run } = this.#waiting[index]!;
+      if (this.#running.has(lane)) {
+        index++;
+        continue;
       }
-    });
+      this.#waiting.splice(index, 1);
+      this.#running.add(lane);
+      void run().finally(() => {
+        this.#running.delete(lane);
+        this.#next();
+      });
+    }
   }
 }
 

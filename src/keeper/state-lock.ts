@@ -3,8 +3,9 @@
  * (flock(2)) on a file beside it says so and cannot outlive its holder; the file's text says who it is.
  */
 
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { createFolder } from '../platform/folder.ts';
 import { tryLock } from '../platform/libc.ts';
 
 export type Role = 'daemon' | 'closer';
@@ -20,14 +21,18 @@ export function lockState(
   role: Role,
 ): { readonly release: () => void } | { readonly holder: Holder | undefined } {
   const path = `${file}.lock`;
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  createFolder(dirname(path));
   const fd = openSync(path, 'a+', 0o600);
   if (!tryLock(fd)) {
     closeSync(fd);
     return { holder: readHolder(path) };
   }
-  ftruncateSync(fd);
-  writeSync(fd, `${process.pid} ${role}\n`);
+  try {
+    ftruncateSync(fd);
+    writeSync(fd, `${process.pid} ${role}\n`);
+  } catch {
+    // A full disk: the lock holds without a name.
+  }
   return { release: () => closeSync(fd) };
 }
 

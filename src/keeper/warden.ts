@@ -17,7 +17,7 @@ import {
 import { type Address, parseAddress, printAddress } from '../core/address.ts';
 import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
 import type { DoorPolicy, PortRange } from '../core/policy.ts';
-import type { FirewallDriver, Guard } from '../firewall/driver.ts';
+import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import { listeningPorts } from '../platform/listeners.ts';
@@ -40,12 +40,17 @@ export interface WardenPorts {
   readonly whisper: (text: string) => void;
   /** Reads the configuration again. Throws a `Refusal` that names every problem. */
   readonly load: () => { readonly config: PosternConfig; readonly warnings: readonly string[] };
-  readonly face: (config: PosternConfig) => Promise<Pick<Guard, 'face' | 'unused'>>;
+  /** A configuration that was loaded is in force. */
+  readonly loaded: (config: PosternConfig) => void;
+  readonly face: (config: PosternConfig) => Promise<Face>;
   readonly warnings: readonly string[];
   /** Nobody can listen any more. */
   readonly over: (reason: string) => void;
 }
 
+const RESTORE_AGAIN = 1000;
+
+type Face = Pick<Guard, 'face' | 'unused'>;
 type NativeDoor = KnockedDoor & { readonly policy: DoorPolicy };
 
 export class Warden implements Controlled {
@@ -53,15 +58,23 @@ export class Warden implements Controlled {
   readonly #grants: Grants;
   readonly #listeners = new Set<(event: LiveEvent) => void>();
   readonly #born = monotonicNow();
+  readonly #started: PosternConfig;
   #config: PosternConfig;
+  /** Looked for at the start and at each reload: after a flush, this host's rules would tell nothing about it. */
+  #face: Face = { face: 'drop' };
   #listening: Listening<NativeDoor> | undefined;
   #watch: { close(): void } | undefined;
-  #restoring: Promise<void> | undefined;
+  /** Installations of the guard, one after another. */
+  #installing: Promise<unknown> = Promise.resolve();
+  #lost = false;
+  #lostTold = false;
+  #stopped = false;
   #confinement = 'starting';
   #restarts = 0;
 
   constructor(ports: WardenPorts, config: PosternConfig) {
     this.#ports = ports;
+    this.#started = config;
     this.#config = config;
     const record = (event: HistoryEvent): void => void this.#record(event);
     const hooks = new Hooks(record);
@@ -103,10 +116,14 @@ export class Warden implements Controlled {
       relaxed: (given) =>
         this.#record({ type: 'warned', detail: `the capture filter is relaxed: ${given.join(', ')}` }),
     });
-    await driver.install(await this.#guard());
-    this.#grants.configure(this.#config.doors);
-    await this.#grants.reconcile();
+    this.#face = await this.#ports.face(this.#config);
+    // From before the installation on, so that nobody removes the guard in between.
     this.#watch = driver.watch(() => this.#restore());
+    await this.#inTurn(async () => {
+      await driver.install(this.#guard());
+      this.#grants.configure(this.#config.doors);
+      await this.#grants.reconcile();
+    });
     this.#listening.start();
     await ready;
     this.#record({
@@ -117,6 +134,7 @@ export class Warden implements Controlled {
 
   /** Ends our part; doors stay closed, and open ones to their time. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#watch?.close();
     this.#listening?.stop();
     this.#grants.release();
@@ -169,30 +187,37 @@ export class Warden implements Controlled {
 
   async close(name: string, source: string | undefined): Promise<number> {
     this.#door(name);
-    const sources = source === undefined ? this.#grants.live(name).map((grant) => grant.source) : [readSource(source)];
-    const closed = await Promise.all(sources.map((each) => this.#grants.close(name, each, 'by hand')));
-    return closed.filter(Boolean).length;
+    const reason = 'by hand';
+    try {
+      if (source === undefined) return await this.#grants.closeAll(name, reason);
+      return Number(await this.#grants.close(name, readSource(source), reason));
+    } catch (error) {
+      if (error instanceof FirewallError) throw new Refusal(error.message);
+      throw error;
+    }
   }
 
-  async reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }> {
-    const { config, warnings } = this.#ports.load();
-    const before = this.#config;
-    const restart = fixedParts(config) !== fixedParts(before);
-    this.#config = config;
-    try {
-      await this.#ports.driver.install(await this.#guard());
-    } catch (error) {
-      this.#config = before;
-      throw new Refusal(
-        `The firewall refused the new configuration, the old one is in force: ${(error as Error).message}`,
-      );
-    }
-    this.#grants.configure(config.doors);
-    this.#listening?.configure(nativeDoors(config));
-    this.#listening?.refreshPublicPorts();
-    this.#record({ type: 'reloaded', detail: `${config.doors.length} doors` });
-    const note = restart ? ['state, control socket, interfaces and firewall driver change with the next start'] : [];
-    return { doors: config.doors.length, warnings: [...warnings, ...note] };
+  reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }> {
+    return this.#inTurn(async () => {
+      const { config, warnings } = this.#ports.load();
+      const face = await this.#ports.face(config);
+      try {
+        await this.#ports.driver.install(this.#guard(config, face));
+      } catch (error) {
+        const why = (error as Error).message;
+        throw new Refusal(`The firewall refused the new configuration, the old one is in force: ${why}`);
+      }
+      this.#config = config;
+      this.#face = face;
+      this.#ports.loaded(config);
+      this.#grants.configure(config.doors);
+      this.#listening?.configure(nativeDoors(config));
+      this.#listening?.refreshPublicPorts();
+      this.#record({ type: 'reloaded', detail: `${config.doors.length} doors` });
+      const restart = fixedParts(config) !== fixedParts(this.#started);
+      const note = restart ? ['state, control socket, interfaces and firewall driver change with the next start'] : [];
+      return { doors: config.doors.length, warnings: [...warnings, ...note] };
+    });
   }
 
   async log(query: Parameters<Controlled['log']>[0]): Promise<readonly HistoryEntry[]> {
@@ -205,32 +230,38 @@ export class Warden implements Controlled {
     return () => void this.#listeners.delete(heard);
   }
 
-  async #guard(): Promise<Guard> {
-    const { doors, firewall } = this.#config;
-    return { doors, ipv6Prefix: firewall.ipv6Prefix, ...(await this.#ports.face(this.#config)) };
+  #guard({ doors, firewall }: PosternConfig = this.#config, face: Face = this.#face): Guard {
+    return { doors, ipv6Prefix: firewall.ipv6Prefix, ...face };
+  }
+
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const turn = this.#installing.then(act);
+    this.#installing = turn.catch(() => {});
+    return turn;
   }
 
   async #knocked(door: NativeDoor, source: Address): Promise<void> {
     await this.#grants.open(door.name, source, { via: 'knock' });
   }
 
-  /** Somebody removed the guard: back it goes, at once and as often as it takes, but one at a time. */
+  /** Somebody removed the guard: back it goes, at once and as often as it takes. */
   #restore(): void {
-    this.#restoring ??= (async () => {
+    if (this.#lost || this.#stopped) return;
+    this.#lost = true;
+    void this.#inTurn(async () => {
+      this.#lost = false;
       try {
-        await this.#ports.driver.install(await this.#guard());
+        await this.#ports.driver.install(this.#guard());
         await this.#grants.restore();
         this.#record({ type: 'restored' });
+        this.#lostTold = false;
       } catch (error) {
-        this.#record({
-          type: 'warned',
-          detail: `the guard was removed and cannot be put back: ${(error as Error).message}`,
-        });
-        after(1000, () => this.#restore());
-      } finally {
-        this.#restoring = undefined;
+        const detail = `the guard was removed and cannot be put back: ${(error as Error).message}`;
+        if (!this.#lostTold) this.#record({ type: 'warned', detail });
+        this.#lostTold = true;
+        after(RESTORE_AGAIN, () => this.#restore());
       }
-    })();
+    });
   }
 
   #hear(event: KeeperEvent): void {

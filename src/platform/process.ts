@@ -77,7 +77,7 @@ function collected(stream: Readable, limit: number): () => string {
  * Runs an administrator's program (an argv, no shell) with extra environment variables; it and what it started are killed after
  * `timeout` milliseconds. At most `limit` bytes of its output and complaints together are kept.
  */
-export function runHook(
+export async function runHook(
   argv: readonly [string, ...string[]],
   env: Readonly<Record<string, string>>,
   options: { readonly timeout: number; readonly limit: number },
@@ -100,13 +100,17 @@ export function runHook(
       // It has just ended.
     }
   }, options.timeout);
-  return running(child).ended.then((ending) => {
-    clearTimeout(timer);
-    child.stdout.destroy();
-    child.stderr.destroy();
-    return { ending, output: (output() + complaints()).slice(0, options.limit), late };
-  });
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const ending = await running(child).ended;
+  clearTimeout(timer);
+  // What it wrote last may still be in the pipes; what it left running in the background may hold them open for ever.
+  if (!('failed' in ending)) await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, LAST_WORDS))]);
+  child.stdout.destroy();
+  child.stderr.destroy();
+  return { ending, output: (output() + complaints()).slice(0, options.limit), late };
 }
+
+const LAST_WORDS = 100;
 
 /** A child with a private channel to it: descriptor 3, a stream socket. */
 export interface ConnectedProgram extends RunningProgram {

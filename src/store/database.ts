@@ -7,9 +7,10 @@
  * later version is left alone.
  */
 
-import { chmodSync, closeSync, mkdirSync, openSync, renameSync } from 'node:fs';
+import { chmodSync, closeSync, openSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { createFolder } from '../platform/folder.ts';
 import { DamagedState } from './columns.ts';
 import { MIGRATIONS } from './schema.ts';
 
@@ -42,7 +43,7 @@ export function openDatabase<Value>(
   wallNow: number,
   use: (database: DatabaseSync) => Value,
 ): Opened<Value> {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  createFolder(dirname(file));
   try {
     return { value: openSound(file, use) };
   } catch (error) {

@@ -69,14 +69,14 @@ export class History {
     return entry;
   }
 
-  /** The newest entries that fit, newest first; `before` (a number) goes on where an earlier answer ended. */
+  /** The newest entries that fit, newest first; `before` (a number) goes on where an earlier answer ended. Throws when the disk fails. */
   latest(query: HistoryQuery, limit: number, before = Number.MAX_SAFE_INTEGER): readonly HistoryEntry[] {
     const found = this.#queue.filter((entry) => entry.id < before && fits(query, entry)).reverse();
     if (found.length >= limit) return found.slice(0, limit);
     return [...found, ...this.#store.latest(query, limit - found.length, before)];
   }
 
-  /** The entries that fit and came after the one of this number, oldest first. */
+  /** The entries that fit and came after the one of this number, oldest first. Throws when the disk fails. */
   following(after: number, query: HistoryQuery, limit: number): readonly HistoryEntry[] {
     const found = this.#store.following(after, query, limit);
     if (found.length >= limit) return found;

@@ -5,7 +5,7 @@
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { type HistoryEntry, type HistoryType, STRANGERS } from '../core/history.ts';
-import { numberIn, optionalTextIn, textIn, viaIn } from './columns.ts';
+import { DamagedState, numberIn, optionalTextIn, textIn, viaIn } from './columns.ts';
 import { inTransaction } from './database.ts';
 import { type HistoryQuery, type HistoryStore, lowestId } from './history-store.ts';
 
@@ -32,7 +32,7 @@ export function openSqliteHistory(database: DatabaseSync): HistoryStore {
       statement = database.prepare(sql);
       searches.set(sql, statement);
     }
-    return statement.all(...values, bounds.limit).map(toEntry);
+    return statement.all(...values, bounds.limit).flatMap(readable);
   };
 
   return {
@@ -110,6 +110,16 @@ function conditions(query: HistoryQuery, { after, before }: Bounds): { where: st
 function valuesOf(entry: HistoryEntry): SQLInputValue[] {
   const { id, time, type, door = null, source = null, reason = null, via = null, user = null, detail = null } = entry;
   return [id, time, type, door, source, reason, via, user, detail];
+}
+
+/** An entry that was damaged is left out: it must not hide the others. */
+function readable(row: Record<string, unknown>): readonly HistoryEntry[] {
+  try {
+    return [toEntry(row)];
+  } catch (error) {
+    if (error instanceof DamagedState) return [];
+    throw error;
+  }
 }
 
 function toEntry(row: Record<string, unknown>): HistoryEntry {

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextRound } from 'node:timers/promises';
@@ -179,15 +178,6 @@ test('the daemon is not listened to when nobody follows any more', async () => {
   while (serving.daemon.following > 0) await nextRound();
 });
 
-test('a client that follows may say that it asks for nothing more', async () => {
-  await using serving = await serve();
-  using peer = await serving.connect();
-  peer.socket.end('{"do":"follow"}\n');
-  assert.equal((await peer.reply()).ok, true);
-  serving.daemon.happen({ kind: 'history', entry: opened });
-  assert.ok('event' in (await peer.reply()));
-});
-
 test('a flood of what strangers cause is thinned and counted, what we did is told whole', async () => {
   await using serving = await serve();
   using peer = await serving.connect();
@@ -216,7 +206,7 @@ test('a client that follows and does not read is dropped, others are not', async
   }
   slow.socket.resume();
   await slow.gone();
-  assert.equal(good.closed, false);
+  assert.equal(good.over, false);
 });
 
 test('a client that does not take its answers gets no further and is dropped in time', async () => {
@@ -249,12 +239,14 @@ test('answers that nobody takes are bounded for all together: who has most is dr
   }
   using good = await serving.connect();
   assert.equal((await good.ask({ do: 'status' })).ok, true);
-  let dropped = 0;
-  for (const peer of slow) {
-    peer.socket.on('close', () => dropped++);
-    peer.socket.resume();
-  }
-  while (dropped < 12) await nextRound();
+  const answered = await Promise.all(
+    slow.map((peer) => {
+      peer.socket.resume();
+      peer.socket.end();
+      return peer.line();
+    }),
+  );
+  assert.equal(answered.filter((line) => line === undefined).length, 13);
   for (const peer of slow) peer.socket.destroy();
 });
 
@@ -274,16 +266,15 @@ test('a connection too many pushes out the one that was idle for longest', async
   for (const peer of idle) peer.socket.destroy();
 });
 
-test('followers are bounded, so that others can always ask; one that may be gone makes room', async () => {
+test('followers are bounded, so that others can always ask', async () => {
   await using serving = await serve();
   const peers = await Promise.all(Array.from({ length: MOST_FOLLOWERS }, () => serving.connect()));
   for (const peer of peers) assert.equal((await peer.ask({ do: 'follow' })).ok, true);
   using late = await serving.connect();
   assert.equal((await late.ask({ do: 'follow' })).error, `Too many are following: ${MOST_FOLLOWERS} at most`);
   assert.equal((await late.ask({ do: 'status' })).ok, true);
-  peers[0]!.socket.end();
+  peers[0]!.socket.destroy();
   while ((await late.ask({ do: 'follow' })).ok !== true) await nextRound();
-  await peers[0]!.gone();
   for (const peer of peers) peer.socket.destroy();
 });
 
@@ -311,7 +302,7 @@ test('rubbish of every kind leaves the daemon as it was', async () => {
         peer.socket.write(bytes);
         peer.socket.write('\n');
       }
-      if (abrupt) return peer.socket.destroy();
+      if (abrupt) return;
       peer.socket.end('\n{"do":"status","id":"last"}\n');
       for (let text = await peer.line(); text !== undefined; text = await peer.line()) {
         const answer = JSON.parse(text) as { v: number; ok: boolean; id?: string };
@@ -405,10 +396,8 @@ test('closing ends every connection', async () => {
   const server = await serveControl(path, fakeControlled(), quiet, 'no-such-group');
   using peer = await ControlPeer.connect(path);
   await peer.ask({ do: 'follow' });
-  const silent = createServer();
   await server.close();
   await peer.gone();
-  silent.close();
   assert.equal(existsSync(path), false);
 });
 

@@ -86,12 +86,12 @@ describe('nftables, beyond the contract', { skip }, () => {
       const { stdout } = await client.exec(['nft', 'list', 'table', 'inet', 'count']);
       return Number(/counter packets (\d+)/.exec(stdout)![1]);
     };
-    const flood = { destination: server.address4, firstSource: BOB, sources: 1, port: 22, rate: 30_000 };
+    const flood = { destination: server.address4, firstSource: BOB, sources: 1, port: 22, rate: 2000 };
     const sender = startSender(client);
     await sender.flood({ ...flood, count: 1000 });
     assert.ok((await answered()) > 900, 'the open port answers the flood');
     await stage.driver.install(guards[0]!);
-    await open('ssh', ALICE);
+    await open('ssh', ALICE, 600_000);
     const before = await answered();
     let over = false;
     let sent = 0;
@@ -323,7 +323,7 @@ describe('nftables, beyond the contract', { skip }, () => {
         'allowed for others',
         input('ip saddr 192.0.2.0/24 tcp dport 22 accept', 'drop'),
         'silent',
-        ['warning', 'error'],
+        ['warning'],
         'drop',
       ],
     ];
@@ -382,7 +382,7 @@ describe('nftables, beyond the contract', { skip }, () => {
     let filled = 0;
     await time();
     for (const count of [10, 1000, 100_000]) {
-      await stage.firewall.give({ do: 'fill', door: 'ssh', count: count - filled });
+      await stage.firewall.give({ do: 'fill', door: 'ssh', from: filled, to: count });
       filled = count;
       const { median, p95 } = await time();
       figures.push(`${count} grants: open ${median.toFixed(0)} µs, p95 ${p95.toFixed(0)} µs`);

@@ -7,7 +7,8 @@ export class ControlPeer implements Disposable {
   readonly socket: Socket;
   readonly #lines: string[] = [];
   #rest = '';
-  #wake = (): void => {};
+  readonly #waiting: ((line: string | undefined) => void)[] = [];
+  #over = false;
   #closed = false;
 
   private constructor(socket: Socket) {
@@ -17,12 +18,13 @@ export class ControlPeer implements Disposable {
       const lines = (this.#rest + text).split('\n');
       this.#rest = lines.pop() ?? '';
       this.#lines.push(...lines);
-      this.#wake();
+      this.#deal();
     });
     socket.on('error', () => {});
+    socket.on('end', () => this.#end());
     socket.on('close', () => {
       this.#closed = true;
-      this.#wake();
+      this.#end();
     });
   }
 
@@ -32,19 +34,16 @@ export class ControlPeer implements Disposable {
     return new ControlPeer(socket);
   }
 
-  get closed(): boolean {
-    return this.#closed;
+  get over(): boolean {
+    return this.#over;
   }
 
   /** The next line; undefined when the other side has ended. */
-  async line(): Promise<string | undefined> {
-    while (this.#lines.length === 0 && !this.#closed && !this.socket.readableEnded) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        this.socket.once('end', resolve);
-      });
-    }
-    return this.#lines.shift();
+  line(): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#deal();
+    });
   }
 
   async reply(): Promise<Record<string, unknown>> {
@@ -59,11 +58,24 @@ export class ControlPeer implements Disposable {
     return this.reply();
   }
 
+  /** Until the other side has ended. */
   async gone(): Promise<void> {
+    while ((await this.line()) !== undefined);
+    this.socket.end();
     if (!this.#closed) await once(this.socket, 'close');
   }
 
   [Symbol.dispose](): void {
     this.socket.destroy();
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#deal();
+  }
+
+  #deal(): void {
+    while (this.#waiting.length > 0 && (this.#lines.length > 0 || this.#over))
+      this.#waiting.shift()?.(this.#lines.shift());
   }
 }

@@ -19,7 +19,7 @@ export type FirewallOrder =
   | { readonly do: 'unban'; readonly source: Address }
   | { readonly do: 'list' | 'remove' | 'watch' | 'stop' | 'probe' }
   | { readonly do: 'preflight'; readonly doors: readonly DoorPolicy[] }
-  | { readonly do: 'fill'; readonly door: string; readonly count: number }
+  | { readonly do: 'fill'; readonly door: string; readonly from: number; readonly to: number }
   | { readonly do: 'time'; readonly door: string; readonly count: number };
 
 const say = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -60,8 +60,7 @@ async function obey(order: FirewallOrder): Promise<unknown> {
     case 'preflight':
       return preflight(order.doors);
     case 'fill': {
-      const grants = Array.from({ length: order.count }, (_, index) => index);
-      for (const index of grants) {
+      for (let index = order.from; index < order.to; index += 1) {
         await driver.open({ door: order.door, source: address(index), remaining: 3_600_000, comment: 'user=fill' });
       }
       return;

@@ -1,0 +1,44 @@
+/** What is checked on the command line before anything is asked of the daemon: a slip in it is a usage error. */
+
+import { InvalidArgumentError, Option } from 'commander';
+import { parseDuration } from '../config/quantity.ts';
+import { MOST_LOGGED, parseSince } from '../control/request.ts';
+import { type EventType, HISTORY_WORDS } from '../control/wire-event.ts';
+import { parseAddress, printAddress } from '../core/address.ts';
+
+export function readAddress(text: string): string {
+  const address = parseAddress(text);
+  if (!address) throw new InvalidArgumentError('Write an IP address such as "192.0.2.7".');
+  return printAddress(address);
+}
+
+/** The text, when it is a duration. */
+export function readDurationText(text: string): string {
+  const reading = parseDuration(text);
+  if ('message' in reading) throw new InvalidArgumentError(`${reading.hint}.`);
+  return text;
+}
+
+export function readSinceText(text: string): string {
+  if (parseSince(text, 0) === undefined)
+    throw new InvalidArgumentError('Write "1h" for an hour ago, or a time such as "2030-01-31 12:00".');
+  return text;
+}
+
+export function readLimit(text: string): number {
+  const number = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
+  if (number < 1 || number > MOST_LOGGED)
+    throw new InvalidArgumentError(`Write a whole number from 1 to ${MOST_LOGGED}.`);
+  return number;
+}
+
+/** Types of events, separated by commas; given again, more of them. */
+export function readTypes(text: string, before: readonly EventType[] = []): readonly EventType[] {
+  const types = text.split(',').map((type) => type.trim());
+  const strange = types.find((type) => !Object.hasOwn(HISTORY_WORDS, type));
+  if (strange !== undefined)
+    throw new InvalidArgumentError(`There is no "${strange}"; there are ${Object.keys(HISTORY_WORDS).join(', ')}.`);
+  return [...new Set([...before, ...(types as EventType[])])];
+}
+
+export const jsonOption = (): Option => new Option('--json', 'print it as JSON');

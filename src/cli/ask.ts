@@ -1,0 +1,43 @@
+/** The frame of every command that talks to the daemon: its options, the connection, and what is said when it fails. */
+
+import { type Command, Option } from 'commander';
+import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
+import { socketOf } from './daemon-socket.ts';
+import type { Terminal } from './terminal.ts';
+import { harmless } from './wording.ts';
+
+/** A subcommand that takes `--config` and `--socket` after its name, too. */
+export function controlCommand(program: Command, name: string): Command {
+  const command = program.command(name);
+  for (const option of controlOptions()) command.addOption(option.hideHelp());
+  return command;
+}
+
+export function controlOptions(): readonly Option[] {
+  return [
+    new Option('-c, --config <file>', 'the configuration, which says where the daemon listens'),
+    new Option('--socket <file>', 'the control socket itself'),
+  ];
+}
+
+/** Connects and lets `talk` have its way; the exit status. */
+export async function ask(
+  command: Command,
+  terminal: Terminal,
+  talk: (client: ControlClient) => Promise<number>,
+): Promise<number> {
+  try {
+    using client = await connectControl(socketOf(command));
+    return await talk(client);
+  } catch (error) {
+    if (!(error instanceof ControlError)) throw error;
+    complain(terminal, error);
+    return 1;
+  }
+}
+
+/** On standard error: what went wrong, and the way out. */
+export function complain(terminal: Terminal, { message, hint }: ControlError): void {
+  const lines = message.split('\n').map(harmless);
+  terminal.stderr.write(`postern: ${lines.join('\n')}\n${hint === undefined ? '' : `hint: ${harmless(hint)}\n`}`);
+}

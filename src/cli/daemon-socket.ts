@@ -1,0 +1,38 @@
+/** Which socket a command talks to: `--socket`, else what the configuration says, else the one of a configuration without a word about it. */
+
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { controlSocketOf } from '../config/control-socket.ts';
+import { ControlError } from '../control/client.ts';
+import { reasonOf } from '../keeper/journal.ts';
+import { absolute } from './load-knockd-conf.ts';
+import { isPosternToml } from './load-postern-toml.ts';
+
+export const DEFAULT_CONFIG = '/etc/postern/postern.toml';
+export const DEFAULT_SOCKET = '/var/lib/postern/control.sock';
+
+/** Throws a `ControlError` that says why it cannot be told. */
+export function socketOf(command: Command): string {
+  const { config, socket } = command.optsWithGlobals<{ config?: string; socket?: string }>();
+  if (socket !== undefined) return absolute(socket);
+  const file = absolute(config ?? DEFAULT_CONFIG);
+  // knockd's format has no word for it.
+  if (file.endsWith('.conf') && !isPosternToml(file)) return DEFAULT_SOCKET;
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (config === undefined) return DEFAULT_SOCKET;
+    throw new ControlError(
+      'lost',
+      `${config}: ${reasonOf(error)}`,
+      'Name the socket itself: postern --socket FILE ...',
+    );
+  }
+  const found = controlSocketOf(text, file);
+  if (found === undefined) {
+    const hint = `Correct it (postern check ${config ?? file}), or name the socket itself: postern --socket FILE ...`;
+    throw new ControlError('lost', `Cannot tell from ${config ?? file} where the daemon listens`, hint);
+  }
+  return found;
+}

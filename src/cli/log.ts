@@ -1,0 +1,81 @@
+/** `postern log`: what happened, and with `--follow` what happens. With `--json`, one event a line. */
+
+import { type Command, Option } from 'commander';
+import type { ControlClient } from '../control/client.ts';
+import { type EventType, HISTORY_WORDS, type WireEntry, type WireEvent } from '../control/wire-event.ts';
+import { readAddress, readLimit, readSinceText, readTypes } from './arguments.ts';
+import { ask, controlCommand } from './ask.ts';
+import { LogLines } from './log-lines.ts';
+import { paintFor, type Terminal } from './terminal.ts';
+
+interface LogOptions {
+  readonly door?: string;
+  readonly source?: string;
+  readonly type?: readonly EventType[];
+  readonly since?: string;
+  readonly limit?: number;
+  readonly follow?: true;
+  readonly json?: true;
+}
+
+export function addLog(program: Command, end: (status: number) => void, terminal: Terminal): void {
+  controlCommand(program, 'log')
+    .description('show what happened, the latest last')
+    .option('-d, --door <name>', 'of one door only')
+    .addOption(new Option('-s, --source <address>', 'of one address only').argParser(readAddress))
+    .addOption(
+      new Option(
+        '-t, --type <types>',
+        `of these types only, separated by commas: ${Object.keys(HISTORY_WORDS).join(', ')}`,
+      ).argParser(readTypes),
+    )
+    .addOption(
+      new Option(
+        '--since <time>',
+        'not older than this: 1h for an hour, or a time such as "2030-01-31 12:00"',
+      ).argParser(readSinceText),
+    )
+    .addOption(new Option('-n, --limit <number>', 'so many at most, the latest (default: 100)').argParser(readLimit))
+    .option('-f, --follow', 'go on with what happens, until interrupted')
+    .addOption(new Option('--json', 'print one JSON object a line: time, type, door, source, reason and more'))
+    .action(async (options: LogOptions, command: Command) => {
+      end(await ask(command, terminal, (client) => showLog(client, options, terminal)));
+    });
+}
+
+async function showLog(client: ControlClient, options: LogOptions, terminal: Terminal): Promise<number> {
+  const { door, source, type, since, limit, follow, json } = options;
+  const filter = { ...(door !== undefined && { door }), ...(source !== undefined && { source }) };
+  const lines = new LogLines(paintFor(terminal.stdout, terminal.environment));
+  const print = (event: WireEvent): void => {
+    terminal.stdout.write(`${json ? JSON.stringify(event) : lines.print(event)}\n`);
+  };
+  // What happens between question and answer is in both, or in what follows alone: nothing is left out, nothing is said twice.
+  let last = 0;
+  let early: WireEvent[] | undefined = [];
+  const hear = (event: WireEvent): void => {
+    if (early) early.push(event);
+    else if (!('id' in event) || event.id > last) print(event);
+  };
+  const types = type ?? (Object.keys(HISTORY_WORDS) as EventType[]);
+  if (follow) await client.follow({ ...filter, types }, hear);
+  const entries: readonly WireEntry[] = await client.log({
+    ...filter,
+    ...(type && { types: type }),
+    ...(since !== undefined && { since }),
+    ...(limit !== undefined && { limit }),
+  });
+  lines.expect(entries);
+  for (const entry of entries) {
+    print(entry);
+    last = Math.max(last, entry.id);
+  }
+  if (!follow) return 0;
+  const heard = early;
+  early = undefined;
+  heard.forEach(hear);
+  const interrupted = new Promise<true>((resolve) => terminal.onInterrupt(() => resolve(true)));
+  if (await Promise.race([interrupted, client.ended])) return 0;
+  terminal.stderr.write('postern: The daemon ended the connection\n');
+  return 1;
+}

@@ -1,0 +1,73 @@
+/** `postern status`: the doors, who has them open and for how long, and whether both halves are well. */
+
+import type { Command } from 'commander';
+import type { WireStatus } from '../control/client.ts';
+import { jsonOption } from './arguments.ts';
+import { ask, controlCommand } from './ask.ts';
+import { type Paint, paintFor, type Terminal } from './terminal.ts';
+import { alignColumns, count, harmless, timeLeft } from './wording.ts';
+
+export function addStatus(program: Command, end: (status: number) => void, terminal: Terminal): void {
+  controlCommand(program, 'status')
+    .description('show the doors, their grants with the time left, bans, and whether all is well')
+    .addOption(jsonOption())
+    .action(async (options: { json?: true }, command: Command) => {
+      end(
+        await ask(command, terminal, async (client) => {
+          const status = await client.status();
+          const { stdout, environment } = terminal;
+          const lines = options.json ? [JSON.stringify(status)] : describeStatus(status, paintFor(stdout, environment));
+          stdout.write(`${lines.join('\n')}\n`);
+          return 0;
+        }),
+      );
+    });
+}
+
+/** Lines for people. */
+export function describeStatus(status: WireStatus, paint: Paint): readonly string[] {
+  const { version, uptime_ms: uptime, firewall, bans, warnings } = status;
+  const lines = [
+    `postern ${harmless(version)}, up ${timeLeft(uptime)}, ${harmless(firewall)}`,
+    describeWatcher(status, paint),
+    '',
+    ...describeDoors(status, paint),
+  ];
+  if (bans.length > 0) {
+    const rows = bans.map(({ source, remaining_ms }) => [harmless(source), timeLeft(remaining_ms)]);
+    lines.push('', ...alignColumns([['BANNED', 'LEFT'].map((head) => paint('dim', head)), ...rows]));
+  }
+  if (warnings.length > 0)
+    lines.push('', ...warnings.map((text) => `${paint('yellow', 'warning')}: ${harmless(text)}`));
+  return lines;
+}
+
+export function describeWatcher({ watcher }: WireStatus, paint: Paint): string {
+  if (watcher.pid === undefined) return paint('red', 'The watcher does not run: nobody hears knocks');
+  const drops = Object.entries(watcher.drops).filter(([, number]) => number > 0);
+  const dropped = drops.reduce((sum, [, number]) => sum + number, 0);
+  const reasons = drops.map(([reason, number]) => `${harmless(reason)} ${number}`).join(', ');
+  return [
+    `watcher ${watcher.pid}: ${count(watcher.attempts, 'attempt')} under way`,
+    count(watcher.received, 'packet'),
+    watcher.lost === 0 ? '0 lost' : paint('red', `${watcher.lost} lost`),
+    `${dropped} dropped${reasons === '' ? '' : ` (${reasons})`}`,
+    ...(watcher.restarts > 0 ? [paint('yellow', count(watcher.restarts, 'restart'))] : []),
+    harmless(watcher.confinement),
+  ].join(', ');
+}
+
+export function describeDoors({ doors }: WireStatus, paint: Paint): readonly string[] {
+  if (doors.length === 0) return ['There is no door'];
+  const rows = doors.flatMap(({ name, protect, grants }) => {
+    const head = [harmless(name), protect.map(harmless).join(', ') || '-'];
+    if (grants.length === 0) return [[...head, paint('dim', 'closed')]];
+    return grants.map(({ source, remaining_ms, via, user }, index) => [
+      ...(index === 0 ? head : ['', '']),
+      paint('green', harmless(source)),
+      timeLeft(remaining_ms),
+      `${harmless(via)}${user === undefined ? '' : ` (${harmless(user)})`}`,
+    ]);
+  });
+  return alignColumns([['DOOR', 'PORTS', 'OPEN FOR', 'LEFT', 'BY'].map((head) => paint('dim', head)), ...rows]);
+}

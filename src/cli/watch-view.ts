@@ -1,0 +1,143 @@
+/** What `postern watch` knows, and the lines that it shows of it: doors first, then knocks on the way, then what happened last. */
+
+import type { WireStatus } from '../control/client.ts';
+import type { WireEvent, WireStage } from '../control/wire-event.ts';
+import { LogLines } from './log-lines.ts';
+import { describeDoors, describeWatcher } from './status.ts';
+import type { Paint } from './terminal.ts';
+import { alignColumns, clockTime, count, cutTo, harmless, timeLeft, widthOf } from './wording.ts';
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** Knocks and events that are kept, more than any window shows. */
+const MOST_KNOCKS = 100;
+const MOST_EVENTS = 200;
+/** A knock of which nothing more is heard is shown for so long. */
+const KNOCK_SHOWN = 60_000;
+/** The events that end an attempt. */
+const ENDINGS = new Set(['opened', 'renewed', 'failed', 'denied']);
+
+export class WatchView {
+  readonly #paint: Paint;
+  readonly #knocks = new Map<string, { readonly stage: WireStage; readonly heard: number }>();
+  #events: WireEvent[] = [];
+  #status: { readonly value: WireStatus; readonly heard: number } | undefined;
+  #trouble: string | undefined;
+
+  constructor(paint: Paint) {
+    this.#paint = paint;
+  }
+
+  /** Times are monotonic milliseconds. */
+  hearStatus(value: WireStatus, now: number): void {
+    this.#status = { value, heard: now };
+    this.#trouble = undefined;
+  }
+
+  hearEvent(event: WireEvent, now: number): void {
+    if (event.type === 'skipped') return this.#remember(event);
+    const key = `${event.door} ${event.source}`;
+    if (event.type === 'stage') {
+      this.#knocks.delete(key);
+      this.#knocks.set(key, { stage: event, heard: now });
+      const [oldest] = this.#knocks.keys();
+      if (this.#knocks.size > MOST_KNOCKS && oldest !== undefined) this.#knocks.delete(oldest);
+      return;
+    }
+    if (ENDINGS.has(event.type)) this.#knocks.delete(key);
+    this.#remember(event);
+  }
+
+  /** The daemon is away; what was known last stays in view. */
+  hearTrouble(text: string): void {
+    this.#trouble = text;
+    this.#knocks.clear();
+  }
+
+  /** Exactly as many lines as there are rows, none wider than the window. */
+  draw({ columns, rows }: Size, now: number, wallNow: number): readonly string[] {
+    const lines = [this.#title(columns, wallNow), ''];
+    const events = this.#drawEvents();
+    if (this.#status) {
+      const status = agedBy(this.#status.value, now - this.#status.heard);
+      lines.push(...this.#section(describeDoors(status, this.#paint), Math.max(3, Math.floor(rows * 0.5))));
+      lines.push(
+        ...this.#drawBans(status),
+        '',
+        ...this.#section(this.#drawKnocks(now), Math.max(2, Math.floor(rows * 0.25))),
+        '',
+      );
+      for (const warning of status.warnings) lines.push(`${this.#paint('yellow', 'warning')}: ${harmless(warning)}`);
+    }
+    const foot = this.#drawFoot();
+    const room = rows - lines.length - foot.length - 1;
+    if (room > 0) lines.push(this.#paint('dim', 'LATEST'), ...events.slice(-room));
+    const shown = lines.slice(0, Math.max(0, rows - foot.length));
+    while (shown.length < rows - foot.length) shown.push('');
+    return [...shown, ...foot].slice(0, rows).map((line) => cutTo(columns, line));
+  }
+
+  #remember(event: WireEvent): void {
+    this.#events.push(event);
+    if (this.#events.length > MOST_EVENTS) this.#events = this.#events.slice(-MOST_EVENTS / 2);
+  }
+
+  #title(columns: number, wallNow: number): string {
+    const { value } = this.#status ?? {};
+    const left = value
+      ? `${this.#paint('bold', 'postern')} ${harmless(value.version)}, up ${timeLeft(value.uptime_ms)}, ${harmless(value.firewall)}`
+      : this.#paint('bold', 'postern');
+    const clock = clockTime(wallNow);
+    return `${left}${' '.repeat(Math.max(2, columns - widthOf(left) - clock.length))}${this.#paint('dim', clock)}`;
+  }
+
+  #section(lines: readonly string[], most: number): readonly string[] {
+    if (lines.length <= most) return lines;
+    return [...lines.slice(0, most - 1), this.#paint('dim', `and ${lines.length - most + 1} more`)];
+  }
+
+  #drawBans({ bans }: WireStatus): readonly string[] {
+    return bans.length === 0 ? [] : ['', `${this.#paint('red', 'banned')}: ${count(bans.length, 'source')}`];
+  }
+
+  #drawKnocks(now: number): readonly string[] {
+    const rows: string[][] = [];
+    for (const [key, { stage, heard }] of [...this.#knocks].reverse()) {
+      if (now - heard > KNOCK_SHOWN) this.#knocks.delete(key);
+      else {
+        const { door, source, stage: at, of } = stage;
+        const steps = `${'●'.repeat(Math.min(at, 32))}${'○'.repeat(Math.max(0, Math.min(of, 32) - at))}`;
+        rows.push([harmless(source), harmless(door), this.#paint('cyan', steps), clockTime(Date.parse(stage.time))]);
+      }
+    }
+    if (rows.length === 0) return [this.#paint('dim', 'NOBODY KNOCKS')];
+    return alignColumns([['KNOCKING', 'AT', 'STEPS', 'LAST'].map((head) => this.#paint('dim', head)), ...rows]);
+  }
+
+  #drawEvents(): readonly string[] {
+    const lines = new LogLines(this.#paint, clockTime);
+    lines.expect(this.#events);
+    return this.#events.map((event) => lines.print(event));
+  }
+
+  #drawFoot(): readonly string[] {
+    const keys = this.#paint('dim', 'q quits');
+    if (this.#trouble !== undefined) return [this.#paint('red', harmless(this.#trouble)), keys];
+    return [...(this.#status ? [describeWatcher(this.#status.value, this.#paint)] : []), keys];
+  }
+}
+
+/** The status as it is some milliseconds later, as far as anybody can tell. */
+function agedBy(status: WireStatus, elapsed: number): WireStatus {
+  const left = (time: number | null): number | null => (time === null ? null : Math.max(0, time - elapsed));
+  return {
+    ...status,
+    doors: status.doors.map((door) => ({
+      ...door,
+      grants: door.grants.map((grant) => ({ ...grant, remaining_ms: left(grant.remaining_ms) })),
+    })),
+  };
+}

@@ -1,0 +1,204 @@
+/**
+ * The guard as text for `iptables-restore --noflush`, one family at a time. Pure and deterministic; the same for both backends.
+ *
+ * - A chain of ours is the first rule of mangle PREROUTING: after conntrack, before every DNAT and every filter. It drops, and lets go
+ *   on; it never accepts what it guards. Each table's part is one commit, which the kernel takes as a whole: chains are emptied
+ *   and filled again in it, so that a reload has no moment without rules.
+ * - mangle can not refuse, only drop. What is to be answered (`reset`, `mirror`, sessions of `kill` doors) leaves mangle at once with a mark,
+ *   past everybody else's mangle rules; the first rules of filter refuse it, nat leads it to port 1, and a drop in the security
+ *   table, which comes after filter, stops what a foreign rule before ours has accepted: marked packets never reach anybody.
+ */
+
+import type { Family } from '../core/address.ts';
+import type { Guard } from './driver.ts';
+import { banSetName, liveSetName, openSetName } from './ipset.ts';
+import { type PortSegment, portSegments } from './port-segments.ts';
+
+const CHAIN = 'POSTERN';
+const MARK = '0x20000000/0x20000000';
+
+/** The hooks where our chain comes first, by table; the order in which parts are put in force. */
+const HOOKS: Readonly<Record<string, readonly string[]>> = {
+  security: ['INPUT', 'FORWARD'],
+  filter: ['INPUT', 'FORWARD'],
+  nat: ['PREROUTING'],
+  mangle: ['PREROUTING'],
+};
+
+/** What stands of ours in one table. */
+export interface StandingTable {
+  readonly table: string;
+  readonly chains: readonly string[];
+  /** Rules of other chains that lead to ours, as `iptables-save` prints them. */
+  readonly jumps: readonly string[];
+  /** All hooks lead to our chain by their first rule and no other. */
+  readonly hooked: boolean;
+  /** Everything above as text, to be compared. */
+  readonly lines: readonly string[];
+}
+
+/** Reads `iptables-save`; tables without anything of ours are left out. */
+export function parseStanding(save: string): StandingTable[] {
+  const tables: StandingTable[] = [];
+  for (const part of save.split(/^(?=\*)/m)) {
+    const table = /^\*(\S+)/.exec(part)?.[1];
+    const hooks = HOOKS[table ?? ''];
+    if (table === undefined || hooks === undefined) continue;
+    const lines = part.split('\n');
+    const chains = lines.flatMap((line) => /^:(POSTERN(?:-\S+)?) /.exec(line)?.[1] ?? []);
+    const rules = lines.filter((line) => line.startsWith('-A '));
+    const ours = rules.filter((line) => /^-A POSTERN(?:-\S+)? /.test(line));
+    const jumps = rules.filter((line) => !ours.includes(line) && leadsToUs(line));
+    const hooked = hooks.every((hook) => {
+      const inHook = rules.filter((line) => line.startsWith(`-A ${hook} `));
+      return inHook[0] === jump(hook) && inHook.filter(leadsToUs).length === 1;
+    });
+    if (chains.length === 0 && jumps.length === 0) continue;
+    tables.push({ table, chains, jumps, hooked, lines: [`*${table} ${hooked}`, ...chains, ...ours, ...jumps] });
+  }
+  return tables;
+}
+
+/** Is the TCP port guarded already, by what stands? */
+export function guardedPort(standing: readonly StandingTable[], port: number): boolean {
+  const mangle = standing.find(({ table }) => table === 'mangle');
+  if (!mangle?.hooked) return false;
+  return mangle.chains.some((chain) => {
+    const [, first, last = first] = /^POSTERN-tcp-(\d+)(?:-(\d+))?$/.exec(chain) ?? [];
+    return first !== undefined && Number(first) <= port && port <= Number(last);
+  });
+}
+
+/** Does the guard need more than mangle, to answer what it refuses? */
+export function answers(guard: Guard): boolean {
+  return guard.face !== 'drop' || guard.doors.some(({ close }) => close === 'kill');
+}
+
+/** The text that puts the guard in force instead of what stands. `answer`: false where refused packets can only be dropped. */
+export function guardText(
+  guard: Guard,
+  version: Family,
+  standing: readonly StandingTable[],
+  answer: boolean = answers(guard),
+): string {
+  const parts = new Map<string, Chains>();
+  if (answer) {
+    parts.set('security', { [CHAIN]: [...marked(guard), '-j DROP'] });
+    parts.set('filter', { [CHAIN]: [...marked(guard), ...refusals(version)] });
+    if (guard.face === 'mirror')
+      parts.set('nat', { [CHAIN]: [`-p tcp -m mark --mark ${MARK} -j REDIRECT --to-ports 1`] });
+  }
+  parts.set('mangle', mangleChains(guard, version, answer));
+  const wanted = [...parts].map(([table, chains]) => tableText(table, chains, standingIn(standing, table)));
+  const unwanted = standing.filter(({ table }) => !parts.has(table));
+  return [...wanted, ...unwanted.map(removal)].join('');
+}
+
+/** The text that takes away what stands; empty when there is nothing. mangle goes first: nothing is marked any more. */
+export function removalText(standing: readonly StandingTable[]): string {
+  const isMangle = ({ table }: StandingTable): boolean => table === 'mangle';
+  return [...standing.filter(isMangle), ...standing.filter((table) => !isMangle(table))].map(removal).join('');
+}
+
+/** Rules without `-A CHAIN`, by chain. */
+type Chains = Readonly<Record<string, readonly string[]>>;
+
+function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
+  const segments = portSegments(guard.doors);
+  const cut = segments.filter(({ close }) => close !== 'keep');
+  const toSegments = (some: readonly PortSegment[]): string[] =>
+    some.map(
+      (segment) => `-p ${segment.protocol} -m ${segment.protocol} --dport ${portsText(segment)} -g ${chainOf(segment)}`,
+    );
+  const chains: Record<string, readonly string[]> = {
+    [CHAIN]: [
+      '-i lo -j RETURN',
+      `-m set --match-set ${banSetName(version)} src -j DROP`,
+      // For the client's direction only: answers to our own connections come in on any port.
+      ...(cut.length > 0 ? [`-m conntrack --ctdir ORIGINAL -j ${CHAIN}-cut`] : []),
+      '-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN',
+      ...toSegments(segments),
+    ],
+  };
+  if (cut.length > 0) chains[`${CHAIN}-cut`] = toSegments(cut);
+  for (const segment of segments) chains[chainOf(segment)] = segmentRules(segment, version, answer);
+  const answered = [`-j MARK --set-xmark ${MARK}`, '-j ACCEPT'];
+  const refuses = guard.face === 'reset' || (guard.face === 'mirror' && guard.unused === 'reset');
+  const stray = answer && guard.face === 'mirror' && !refuses ? ['-m conntrack ! --ctstate NEW -j DROP'] : [];
+  chains[`${CHAIN}-closed-tcp`] = answer && guard.face !== 'drop' ? [...stray, ...answered] : ['-j DROP'];
+  chains[`${CHAIN}-closed-udp`] = answer && refuses ? answered : ['-j DROP'];
+  if (answer) chains[`${CHAIN}-reset`] = answered;
+  return chains;
+}
+
+function segmentRules({ protocol, doors, close }: PortSegment, version: Family, answer: boolean): string[] {
+  const rules = doors.map((door) => `-m set --match-set ${openSetName(door, version)} src -j RETURN`);
+  if (protocol === 'tcp') {
+    rules.push(`-p tcp -m tcp --tcp-flags SYN,ACK ACK -m set --match-set ${liveSetName(version)} src,src -j RETURN`);
+  }
+  // Whatever the face: a session that may go on after the next knock must not hear of its end, one that may not has to.
+  const end = close === 'kill' && protocol === 'tcp' && answer ? `-g ${CHAIN}-reset` : '-j DROP';
+  if (close !== 'keep') rules.push(`-m conntrack --ctstate ESTABLISHED ${end}`);
+  return [...rules, `-g ${CHAIN}-closed-${protocol}`];
+}
+
+/** Lets through what is not marked, and what nat has led to port 1. */
+function marked({ face }: Guard): string[] {
+  return [
+    `-m mark ! --mark ${MARK} -j RETURN`,
+    ...(face === 'mirror' ? ['-p tcp -m tcp --dport 1 -m conntrack --ctstate NEW -j RETURN'] : []),
+  ];
+}
+
+function refusals(version: Family): string[] {
+  const unreachable = version === 4 ? 'icmp-port-unreachable' : 'icmp6-port-unreachable';
+  return ['-p tcp -j REJECT --reject-with tcp-reset', `-j REJECT --reject-with ${unreachable}`];
+}
+
+function tableText(table: string, chains: Chains, standing: StandingTable | undefined): string {
+  const gone = (standing?.chains ?? []).filter((name) => !(name in chains));
+  const hooks = HOOKS[table] ?? [];
+  return [
+    `*${table}`,
+    ...[...Object.keys(chains), ...gone].map((name) => `:${name} - [0:0]`),
+    ...(standing?.hooked ? [] : (standing?.jumps ?? []).map(deletion)),
+    ...(standing?.hooked ? [] : hooks.map((hook) => `-I ${hook} 1 -j ${CHAIN}`)),
+    ...Object.entries(chains).flatMap(([name, rules]) => rules.map((rule) => `-A ${name} ${rule}`)),
+    ...gone.map((name) => `-X ${name}`),
+    'COMMIT\n',
+  ].join('\n');
+}
+
+function removal({ table, chains, jumps }: StandingTable): string {
+  return [
+    `*${table}`,
+    ...jumps.map(deletion),
+    ...chains.map((name) => `-F ${name}`),
+    ...chains.map((name) => `-X ${name}`),
+    'COMMIT\n',
+  ].join('\n');
+}
+
+function standingIn(standing: readonly StandingTable[], table: string): StandingTable | undefined {
+  return standing.find((each) => each.table === table);
+}
+
+function leadsToUs(rule: string): boolean {
+  return /(?:^| )-[jg] POSTERN(?:-\S+)?(?: |$)/.test(rule.replace(/"(?:[^"\\]|\\.)*"/g, ''));
+}
+
+function deletion(rule: string): string {
+  return rule.replace(/^-A /, '-D ');
+}
+
+function jump(hook: string): string {
+  return `-A ${hook} -j ${CHAIN}`;
+}
+
+function chainOf({ protocol, first, last }: PortSegment): string {
+  return `${CHAIN}-${protocol}-${first === last ? first : `${first}-${last}`}`;
+}
+
+function portsText({ first, last }: PortSegment): string {
+  return first === last ? `${first}` : `${first}:${last}`;
+}

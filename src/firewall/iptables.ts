@@ -1,0 +1,503 @@
+/**
+ * The driver for iptables with ipset, of either backend. Rules go in by `iptables-restore`, once a family; grants and bans are elements
+ * of sets with a time of their own, put in and taken out by one `ipset restore` each, and the kernel ends them.
+ *
+ * - Operations are carried out one after another, in the order in which they were asked for.
+ * - ipset keeps time in whole seconds. A grant is rounded up, and closed at its millisecond from here; should we be gone by then, the
+ *   kernel closes it less than a second later. Lists are rounded down. A grant lasts 24 days at most: longer ones are refused.
+ * - The sets of a new guard are made before its rules, the old ones go after them. When the second family's rules are refused, the
+ *   first gets back those it had, if this driver put them there; else it keeps the new ones, which is the closed side.
+ * - The watch asks `iptables-save`: soon after an installation and after each change, then ever less often, at least every two
+ *   seconds; where rules live in nf_tables, its notifications make it ask at once.
+ */
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { type Address, type Family, family, printAddress } from '../core/address.ts';
+import { contains, networkOf, type Prefix } from '../core/policy.ts';
+import { feedProgram } from '../platform/process.ts';
+import { after } from '../platform/timer.ts';
+import { type Ban, type FirewallDriver, FirewallError, type Grant, type Guard } from './driver.ts';
+import {
+  addSession,
+  addSource,
+  banSetName,
+  createSessions,
+  createSources,
+  doorOfSetName,
+  isOurSet,
+  LONGEST,
+  liveSetName,
+  openSetName,
+  parseElements,
+  parseHeaders,
+  parseSavedSets,
+  type SetElement,
+  type SetHeader,
+  SWAP_SET,
+} from './ipset.ts';
+import { answers, guardedPort, guardText, parseStanding, removalText, type StandingTable } from './iptables-rules.ts';
+import { checkGuard } from './nft-rules.ts';
+import { monitorNft } from './nft-socket.ts';
+import { liveSessions, resetSessions } from './sessions.ts';
+
+const LIMITS = { timeout: 60_000, limit: 256 * 1024 * 1024 };
+/** As long as conntrack itself remembers an idle session. */
+const LIVE_TIME = 5 * 24 * 3_600_000;
+const WATCH_SOON = 200;
+const WATCH_SELDOM = 2000;
+/** Watching takes at most this share of one processor. */
+const WATCH_SHARE = 0.05;
+const LIST_TRIES = 3;
+
+export interface IptablesOptions {
+  /** The programs to use: the host's choice unless said. */
+  readonly backend?: 'legacy' | 'nft';
+  /** Told what went wrong without undoing what was asked for, e.g. sessions that could not be reset. */
+  readonly warn?: (message: string) => void;
+}
+
+type Standing = Readonly<Record<Family, readonly StandingTable[]>>;
+
+export function openIptables(options: IptablesOptions = {}): FirewallDriver {
+  return new IptablesDriver(options);
+}
+
+class IptablesDriver implements FirewallDriver {
+  readonly name = 'iptables';
+  readonly expires = true;
+  readonly #warn: (message: string) => void;
+  readonly #backend: string;
+  readonly #watches = new Set<{ close(): void; soon(): void }>();
+  /** What ends grants and bans at their millisecond, by set and source. */
+  readonly #endings = new Map<string, () => void>();
+  #last: Promise<unknown> = Promise.resolve();
+  #guard: Guard | undefined;
+  #fingerprint: string | undefined;
+
+  constructor({ backend, warn = () => {} }: IptablesOptions) {
+    this.#warn = warn;
+    this.#backend = backend === undefined ? '' : `-${backend}`;
+  }
+
+  install(guard: Guard): Promise<void> {
+    return this.#inOrder(async () => {
+      try {
+        checkGuard(guard);
+        for (const { name, openFor } of guard.doors) checkTime(openFor, `door "${name}"`);
+        const standing = await this.#standing();
+        const headers = parseHeaders(await ipset(['list', '-terse']));
+        const sets = setsOf(guard);
+        await this.#makeSets(guard, sets, headers);
+        await this.#seed(guard, standing);
+        await this.#putInForce(guard, standing);
+        this.#guard = guard;
+        const wanted = new Set(sets.map(({ name }) => name));
+        const gone = headers.filter(({ name }) => isOurSet(name) && !wanted.has(name));
+        await this.#destroy(gone.map(({ name }) => name));
+        const now = await this.#standing();
+        for (const version of families()) {
+          if (!now[version].some(({ table, hooked }) => table === 'mangle' && hooked)) {
+            throw new FirewallError('somebody else removed it at once');
+          }
+        }
+        this.#fingerprint = digestOf(now);
+        for (const watch of this.#watches) watch.soon();
+      } catch (error) {
+        throw refusal('Cannot install the guard', error);
+      }
+    });
+  }
+
+  open({ door, source, remaining, comment }: Grant): Promise<void> {
+    return this.#inOrder(() => {
+      const set = openSetName(door, family(source));
+      return this.#putIn(set, source, remaining, comment, `open door "${door}" for ${printAddress(source)}`);
+    });
+  }
+
+  async close(door: string, source: Address): Promise<void> {
+    const policy = this.#guard?.doors.find(({ name }) => name === door);
+    const ports = (policy?.protect ?? []).filter(({ protocol }) => protocol === 'tcp');
+    await this.#inOrder(async () => {
+      const what = `close door "${door}" for ${printAddress(source)}`;
+      await this.#takeOut(openSetName(door, family(source)), source, what);
+      if (policy === undefined || policy.close === 'keep') return;
+      await this.#forgetLive(source, (port) => ports.some(({ first, last }) => first <= port && port <= last), what);
+    });
+    if (policy?.close !== 'kill' || ports.length === 0) return;
+    const failure = await resetSessions(this.#block(source), ports);
+    if (failure === undefined) return;
+    this.#warn(
+      `Sessions of ${printAddress(source)} at door "${door}" are not reset before they send again: ${failure}`,
+    );
+  }
+
+  ban({ source, remaining }: Ban): Promise<void> {
+    return this.#inOrder(() =>
+      this.#putIn(banSetName(family(source)), source, remaining, '', `ban ${printAddress(source)}`),
+    );
+  }
+
+  unban(source: Address): Promise<void> {
+    return this.#inOrder(() =>
+      this.#takeOut(banSetName(family(source)), source, `end the ban of ${printAddress(source)}`),
+    );
+  }
+
+  async list(): Promise<{ grants: Grant[]; bans: Ban[] }> {
+    await this.#last;
+    try {
+      const grants: Grant[] = [];
+      const bans: Ban[] = [];
+      const doors = this.#guard?.doors.map(({ name }) => name) ?? [];
+      const names = (await ourSets()).filter((name) => !name.startsWith(liveSetName(4).slice(0, -1)));
+      for (const { set, source, remaining, comment } of await elementsOf(names)) {
+        const opened = doorOfSetName(set, doors);
+        if (opened) grants.push({ door: opened.door, source, remaining, comment });
+        else if (set === banSetName(4) || set === banSetName(6)) bans.push({ source, remaining });
+      }
+      return { grants, bans };
+    } catch (error) {
+      throw refusal('Cannot list the grants', error);
+    }
+  }
+
+  remove(): Promise<void> {
+    return this.#inOrder(async () => {
+      this.#fingerprint = undefined;
+      this.#forgetEndings();
+      try {
+        const standing = await this.#standing();
+        for (const version of families()) await this.#restore(version, removalText(standing[version]));
+        await this.#destroy(await ourSets());
+      } catch (error) {
+        throw refusal('Cannot remove the guard', error);
+      }
+    });
+  }
+
+  watch(lost: () => void): { close(): void } {
+    let delay = WATCH_SOON;
+    let cancel = (): void => {};
+    let asking = false;
+    let again = false;
+    let closed = false;
+    const ask = async (): Promise<void> => {
+      again = asking;
+      if (asking || closed) return;
+      asking = true;
+      cancel();
+      const started = performance.now();
+      try {
+        if (!(await this.#stands())) {
+          delay = WATCH_SOON;
+          lost();
+        }
+      } catch (error) {
+        this.#warn(`Cannot see whether the guard stands: ${(error as Error).message}`);
+      }
+      asking = false;
+      if (again) return void ask();
+      wait(Math.max(delay, (performance.now() - started) / WATCH_SHARE));
+      delay = Math.min(delay * 1.5, WATCH_SELDOM);
+    };
+    const wait = (time: number): void => {
+      cancel();
+      if (!closed) cancel = after(time, () => void ask());
+    };
+    let monitor: { close(): void } | undefined;
+    try {
+      // Generations and elements of sets are none of ours; rules and chains of the tables that iptables has may be.
+      const tables = ['mangle', 'filter', 'nat', 'security'];
+      monitor = monitorNft(
+        ({ table }) => tables.includes(table),
+        () => void ask(),
+      );
+    } catch {
+      // No nf_tables here.
+    }
+    const watch = {
+      soon: () => {
+        delay = WATCH_SOON;
+        if (!asking) wait(delay);
+      },
+      close: () => {
+        closed = true;
+        cancel();
+        if (this.#watches.delete(watch)) monitor?.close();
+      },
+    };
+    this.#watches.add(watch);
+    wait(delay);
+    return watch;
+  }
+
+  async stop(): Promise<void> {
+    for (const watch of this.#watches) watch.close();
+    this.#forgetEndings();
+    await this.#last;
+  }
+
+  #inOrder<T>(act: () => T | Promise<T>): Promise<T> {
+    const done = this.#last.then(act);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  /** Makes the sets that are missing. One that masks to another prefix is made again and filled from the old one. */
+  async #makeSets(guard: Guard, sets: readonly SetPlan[], headers: readonly SetHeader[]): Promise<void> {
+    const standing = new Map(headers.map((header) => [header.name, header]));
+    const other = sets.filter(
+      ({ name, version, sources }) =>
+        sources && version === 6 && (standing.get(name)?.netmask ?? guard.ipv6Prefix) !== guard.ipv6Prefix,
+    );
+    const members = await elementsOf(other.map(({ name }) => name));
+    const lines = other.flatMap(({ name }) => [
+      createSources(SWAP_SET, 6, guard.ipv6Prefix),
+      `flush ${SWAP_SET}`,
+      ...members
+        .filter(({ set }) => set === name)
+        .map(({ source, remaining, comment }) =>
+          Number.isFinite(remaining)
+            ? addSource(SWAP_SET, source, remaining, comment)
+            : `add ${SWAP_SET} ${printAddress(source)} timeout 0`,
+        ),
+      `swap ${SWAP_SET} ${name}`,
+      `destroy ${SWAP_SET}`,
+    ]);
+    for (const { name, version, sources } of sets) {
+      if (other.some((each) => each.name === name)) continue;
+      lines.push(sources ? createSources(name, version, guard.ipv6Prefix) : createSessions(name, version));
+    }
+    await restoreSets(lines);
+  }
+
+  /** Lets the sessions go on that live on ports which were not guarded before. */
+  async #seed(guard: Guard, standing: Standing): Promise<void> {
+    const ranges = guard.doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
+    const fresh = (version: Family, port: number): boolean =>
+      ranges.some(({ first, last }) => first <= port && port <= last) && !guardedPort(standing[version], port);
+    const cut = guard.doors.some(({ close }) => close !== 'keep');
+    const live = await liveSessions((port) => fresh(4, port) || fresh(6, port), cut);
+    await restoreSets(
+      live
+        .filter(({ source, port }) => fresh(family(source), port))
+        .map((session) => addSession(liveSetName(family(session.source)), session, LIVE_TIME)),
+    );
+  }
+
+  async #putInForce(guard: Guard, standing: Standing): Promise<void> {
+    let answer = answers(guard);
+    for (const version of families()) {
+      try {
+        await this.#restore(version, guardText(guard, version, standing[version], answer));
+      } catch (error) {
+        if (answer && /security/.test((error as Error).message)) {
+          // Its part comes first: nothing has been done yet in this family.
+          answer = false;
+          this.#warn(
+            `This kernel has no security table for iptables: closed ports answer nothing (${(error as Error).message})`,
+          );
+          await this.#restore(version, guardText(guard, version, standing[version], answer));
+          continue;
+        }
+        if (version === 6 && this.#guard !== undefined) {
+          const now = parseStanding(await this.#save(4));
+          await this.#restore(4, guardText(this.#guard, 4, now)).catch(() => {});
+        }
+        throw error;
+      }
+    }
+  }
+
+  async #putIn(set: string, source: Address, remaining: number, comment: string, what: string): Promise<void> {
+    if (!(remaining > 0)) throw new FirewallError(`Cannot ${what}: no time is left`);
+    try {
+      checkTime(remaining, 'it');
+      const { address } = this.#block(source);
+      await restoreSets([addSource(set, address, remaining, comment)]);
+    } catch (error) {
+      throw refusal(`Cannot ${what}`, explained(error));
+    }
+    this.#endAt(set, source, remaining);
+  }
+
+  /** The kernel ends full seconds by itself. */
+  #endAt(set: string, source: Address, remaining: number): void {
+    const key = `${set} ${printAddress(this.#block(source).address)}`;
+    this.#endings.get(key)?.();
+    this.#endings.delete(key);
+    if (remaining % 1000 === 0) return;
+    const cancel = after(remaining, () => {
+      void this.#inOrder(async () => {
+        // Opened again or closed, while this waited for its turn.
+        if (this.#endings.get(key) === cancel) await this.#takeOut(set, source, `end what is due in ${set}`);
+      }).catch((error: Error) => this.#warn(error.message));
+    });
+    this.#endings.set(key, cancel);
+  }
+
+  /** What is not there is out already. */
+  async #takeOut(set: string, source: Address, what: string): Promise<void> {
+    const address = printAddress(this.#block(source).address);
+    const key = `${set} ${address}`;
+    this.#endings.get(key)?.();
+    this.#endings.delete(key);
+    try {
+      await restoreSets([`del ${set} ${address}`]);
+    } catch (error) {
+      if (!isMissingSet(error)) throw refusal(`Cannot ${what}`, error);
+    }
+  }
+
+  #forgetEndings(): void {
+    for (const cancel of this.#endings.values()) cancel();
+    this.#endings.clear();
+  }
+
+  /** Ends the leave of sessions older than the guard. */
+  async #forgetLive(source: Address, onPort: (port: number) => boolean, what: string): Promise<void> {
+    const set = liveSetName(family(source));
+    const mine = this.#block(source);
+    try {
+      const saved = await ipset(['save', set]);
+      const lines = saved.split('\n').flatMap((line) => {
+        const [element] = parseElements(line);
+        if (element === undefined || !contains(mine, element.source) || !onPort(Number(element.comment))) return [];
+        return [`del ${set} ${printAddress(element.source)},tcp:${element.port}`];
+      });
+      await restoreSets(lines);
+    } catch (error) {
+      if (!isMissingSet(error)) throw refusal(`Cannot ${what}`, error);
+    }
+  }
+
+  #block(source: Address): Prefix {
+    if (this.#guard === undefined) throw new FirewallError('The guard is not installed yet');
+    const length = family(source) === 4 ? 32 : this.#guard.ipv6Prefix;
+    return { address: networkOf(source, length), length };
+  }
+
+  /** True when there is nothing that should stand. Looks twice before it says no: the second time when no installation is under way. */
+  async #stands(): Promise<boolean> {
+    const asked = this.#fingerprint;
+    if (asked === undefined || digestOf(await this.#standing()) === asked) return true;
+    return this.#inOrder(async () => {
+      if (this.#fingerprint === undefined || digestOf(await this.#standing()) === this.#fingerprint) return true;
+      this.#fingerprint = undefined;
+      return false;
+    });
+  }
+
+  async #standing(): Promise<Standing> {
+    const [four, six] = await Promise.all(families().map(async (version) => parseStanding(await this.#save(version))));
+    return { 4: four ?? [], 6: six ?? [] };
+  }
+
+  #save(version: Family): Promise<string> {
+    return run([`${iptables(version)}${this.#backend}-save`], '');
+  }
+
+  async #restore(version: Family, text: string): Promise<void> {
+    if (text !== '') await run([`${iptables(version)}${this.#backend}-restore`, '--noflush', '--wait', '10'], text);
+  }
+
+  async #destroy(sets: readonly string[]): Promise<void> {
+    await restoreSets(sets.map((name) => `destroy ${name}`));
+  }
+}
+
+interface SetPlan {
+  readonly name: string;
+  readonly version: Family;
+  /** Sources, or sessions. */
+  readonly sources: boolean;
+}
+
+function setsOf(guard: Guard): SetPlan[] {
+  return ([4, 6] as const).flatMap((version) => [
+    { name: banSetName(version), version, sources: true },
+    { name: liveSetName(version), version, sources: false },
+    ...guard.doors.map(({ name }) => ({ name: openSetName(name, version), version, sources: true })),
+  ]);
+}
+
+/** IPv6 only where the kernel has it. */
+function families(): readonly Family[] {
+  return existsSync('/proc/net/if_inet6') ? [4, 6] : [4];
+}
+
+function iptables(version: Family): string {
+  return version === 4 ? 'iptables' : 'ip6tables';
+}
+
+async function ourSets(): Promise<string[]> {
+  return (await ipset(['list', '-name'])).split('\n').filter(isOurSet);
+}
+
+/** What is in these sets, asked of one process: `ipset save` alone would print everybody's. */
+async function elementsOf(names: readonly string[]): Promise<SetElement[]> {
+  if (names.length === 0) return [];
+  for (let turn = 1; ; turn += 1) {
+    const text = await ipset(['-'], names.map((name) => `save ${name}\n`).join(''));
+    const seen = new Set(parseSavedSets(text));
+    if (names.every((name) => seen.has(name))) {
+      // It prints again what it has printed before.
+      const elements = new Map(parseElements(text).map((element) => [keyOf(element), element]));
+      return [...elements.values()];
+    }
+    if (turn === LIST_TRIES) throw new FirewallError('ipset lists only some of the sets');
+  }
+}
+
+function keyOf({ set, source, port }: SetElement): string {
+  return `${set} ${printAddress(source)} ${port ?? ''}`;
+}
+
+async function restoreSets(lines: readonly string[]): Promise<void> {
+  if (lines.length > 0) await ipset(['restore', '-exist'], `${lines.join('\n')}\n`);
+}
+
+function ipset(argv: readonly string[], input = ''): Promise<string> {
+  return run(['ipset', ...argv], input);
+}
+
+/** Runs a program to its end. What it wrote goes into the error. */
+async function run(argv: readonly [string, ...string[]], input: string): Promise<string> {
+  const { ending, output, complaints } = await feedProgram(argv, input, LIMITS);
+  if ('status' in ending && ending.status === 0) return output;
+  if ('failed' in ending) throw new FirewallError(`cannot start ${argv[0]}: ${ending.failed}`);
+  const said = complaints.split('\n').find((line) => line.trim() !== '' && !/^#|Try `/.test(line));
+  const how = 'signal' in ending ? `it was ended by ${ending.signal}` : `it ended with status ${ending.status}`;
+  throw new FirewallError(`${argv[0]} says: ${said?.trim() ?? how}`);
+}
+
+function digestOf(standing: Standing): string {
+  const hash = createHash('sha256');
+  for (const version of [4, 6] as const) {
+    for (const { lines } of standing[version]) hash.update(`${version}\n${lines.join('\n')}\n`);
+  }
+  return hash.digest('hex');
+}
+
+function checkTime(time: number, what: string): void {
+  if (time > LONGEST) throw new FirewallError(`ipset keeps ${what} open for at most 24 days`);
+}
+
+function isMissingSet(error: unknown): boolean {
+  return /set with the given name does not exist/.test((error as Error).message);
+}
+
+function explained(error: unknown): unknown {
+  if (isMissingSet(error)) return new Error('the guard in the kernel has no such door', { cause: error });
+  if (/is full/.test((error as Error).message)) {
+    return new Error('the kernel holds as many as its set has room for', { cause: error });
+  }
+  return error;
+}
+
+function refusal(what: string, error: unknown): FirewallError {
+  if (!(error instanceof Error)) throw error;
+  return new FirewallError(`${what}: ${error.message}`, { cause: error });
+}
