@@ -28,7 +28,9 @@ export type Order =
     }
   | { readonly type: 'addresses'; readonly addresses: readonly Address[] }
   /** A one-time door's next sequence. Raises the revision like a new configuration, but leaves other doors' attempts alone. */
-  | { readonly type: 'door'; readonly revision: number; readonly index: number; readonly door: Door };
+  | { readonly type: 'door'; readonly revision: number; readonly index: number; readonly door: Door }
+  /** Are you still there? Answered by `alive` with the same number. */
+  | { readonly type: 'ping'; readonly number: number };
 
 /** What the watcher is shut into, as it found out itself. */
 export interface Confinement {
@@ -65,10 +67,14 @@ export type Report =
       readonly length: number;
     }
   | { readonly type: 'counts'; readonly counts: Counts }
+  | { readonly type: 'alive'; readonly number: number }
   /** A capture file was read to its end. */
   | { readonly type: 'ended' }
   /** The capture source failed, in words. */
   | { readonly type: 'failed'; readonly reason: string };
+
+/** What a watcher has to say of its own accord. */
+export type News = Exclude<Report, { readonly type: 'alive' }>;
 
 export function encodeOrder(order: Order): string {
   return `${JSON.stringify(order)}\n`;
@@ -118,6 +124,10 @@ export function decodeReport(line: string): Report | undefined {
     case 'counts': {
       const counts = readCounts(value.counts);
       return counts && hasOnly(value, ['type', 'counts']) ? { type: 'counts', counts } : undefined;
+    }
+    case 'alive': {
+      const { number } = value;
+      return isCount(number) && hasOnly(value, ['type', 'number']) ? { type: 'alive', number } : undefined;
     }
     case 'ended':
       return hasOnly(value, ['type']) ? { type: 'ended' } : undefined;

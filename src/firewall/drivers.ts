@@ -1,6 +1,7 @@
 /** The drivers by the names that the configuration knows them by, and the face that `auto` stands for on this host. */
 
 import { type Face, type FirewallDriver, FirewallError, type Guard } from './driver.ts';
+import { openIptables } from './iptables.ts';
 import { openNftables } from './nftables.ts';
 import { probeFace } from './preflight.ts';
 
@@ -11,6 +12,7 @@ export interface DriverOptions {
 
 const DRIVERS: Readonly<Record<string, (options: DriverOptions) => FirewallDriver>> = {
   nftables: openNftables,
+  iptables: openIptables,
 };
 
 /** Opens the driver. Throws a `FirewallError` where this host has no such firewall, or we no such driver. */

@@ -11,7 +11,7 @@ import { type Address, family, isHost } from '../core/address.ts';
 import { Allowance } from '../core/allowance.ts';
 import type { Door, Step } from '../core/door.ts';
 import type { KnockEvent } from '../core/events.ts';
-import type { Counts, Order, Report } from '../core/messages.ts';
+import type { Counts, News, Order } from '../core/messages.ts';
 import type { CaptureSockets } from './capture-sockets.ts';
 import type { KeeperEvent } from './events.ts';
 
@@ -130,7 +130,7 @@ export class Keeper<D extends KnockedDoor> {
     this.#refilter();
   }
 
-  hear(report: Report): void {
+  hear(report: News): void {
     const { tell, ended } = this.#ports;
     switch (report.type) {
       case 'ready': {

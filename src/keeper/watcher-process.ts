@@ -3,15 +3,15 @@
  *
  * The first restart is immediate; one that keeps dying waits longer each time, up to five seconds. A line that is not exactly
  * a report, or one that never ends, means that the watcher is captured or broken: it is killed and replaced, and nothing else
- * happens. The packet sockets belong to the keeper, so filter and ring outlive every watcher.
+ * happens. One that has not answered for ten seconds hangs, and is replaced too. The packet sockets belong to the keeper, so filter and ring outlive every watcher.
  */
 
-import { decodeReport, encodeOrder, LONGEST_REPORT, type Order, type Report } from '../core/messages.ts';
+import { decodeReport, encodeOrder, LONGEST_REPORT, type News, type Order } from '../core/messages.ts';
 import type { ConnectedProgram, Ending } from '../platform/process.ts';
 
 export interface WatcherPorts {
   readonly start: () => ConnectedProgram;
-  readonly report: (report: Report) => void;
+  readonly report: (report: News) => void;
   /** A watcher is up: it needs its configuration. */
   readonly started: () => void;
   readonly died: (how: string) => void;
@@ -19,6 +19,8 @@ export interface WatcherPorts {
   readonly after: (delay: number, call: () => void) => () => void;
 }
 
+/** Between a question and the look for its answer. */
+const PATIENCE = 10_000;
 const LIVED_WELL = 10_000;
 const LONGEST_PAUSE = 5_000;
 
@@ -29,6 +31,9 @@ export class WatcherProcess {
   #deaths = 0;
   #stopped = false;
   #cancel: (() => void) | undefined;
+  #asked = 0;
+  #answered = 0;
+  #cancelQuestion = (): void => {};
 
   constructor(ports: WatcherPorts) {
     this.#ports = ports;
@@ -52,7 +57,8 @@ export class WatcherProcess {
       for (const line of lines) {
         const report = decodeReport(line);
         if (!report) return this.#distrust(program);
-        this.#ports.report(report);
+        if (report.type === 'alive') this.#answered = report.number;
+        else this.#ports.report(report);
         if (this.#program !== program) return;
       }
       if (rest.length > LONGEST_REPORT) this.#distrust(program);
@@ -62,6 +68,7 @@ export class WatcherProcess {
       this.#buried(describe(ending), this.#ports.monotonicNow() - this.#born);
     });
     this.#ports.started();
+    this.#ask(program);
   }
 
   send(order: Order): void {
@@ -82,12 +89,24 @@ export class WatcherProcess {
     this.#kill();
   }
 
+  #ask(program: ConnectedProgram): void {
+    this.#cancelQuestion();
+    this.send({ type: 'ping', number: ++this.#asked });
+    this.#cancelQuestion = this.#ports.after(PATIENCE, () => {
+      if (this.#program !== program) return;
+      if (this.#answered === this.#asked) return this.#ask(program);
+      program.kill('SIGKILL');
+      this.#buried('did not answer and was killed', this.#ports.monotonicNow() - this.#born);
+    });
+  }
+
   #distrust(program: ConnectedProgram): void {
     program.kill('SIGKILL');
     this.#buried('sent a message that is none and was killed', 0);
   }
 
   #kill(): void {
+    this.#cancelQuestion();
     const program = this.#program;
     this.#program = undefined;
     program?.kill('SIGKILL');
@@ -95,6 +114,7 @@ export class WatcherProcess {
   }
 
   #buried(how: string, lived: number): void {
+    this.#cancelQuestion();
     this.#program?.channel.destroy();
     this.#program = undefined;
     if (this.#stopped) return;

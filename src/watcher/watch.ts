@@ -62,6 +62,9 @@ export class Watch implements PacketSink {
       case 'addresses':
         this.#engine?.setLocalAddresses(order.addresses);
         return;
+      case 'ping':
+        this.#ports.send({ type: 'alive', number: order.number });
+        return;
       case 'door':
         this.#engine?.replaceDoor(order.index, order.door.steps.length > 0 ? order.door : undefined);
         this.#revisions[order.index] = order.revision;

@@ -24,13 +24,19 @@ function stage() {
   const reports: Report[] = [];
   const deaths: string[] = [];
   let configured = 0;
+  let answering = true;
   const process = new WatcherProcess({
     start: () => {
       const { promise, resolve } = Promise.withResolvers<Ending>();
       const written: string[] = [];
       const channel = new PassThrough();
       // What the keeper writes is not what the watcher says.
-      channel.write = ((text: string) => written.push(text) > 0) as typeof channel.write;
+      channel.write = ((text: string) => {
+        const ping = /^\{"type":"ping","number":(\d+)\}\n$/.exec(text);
+        if (!ping) written.push(text);
+        else if (answering) channel.push(`{"type":"alive","number":${ping[1]}}\n`);
+        return true;
+      }) as typeof channel.write;
       const watcher: FakeWatcher = { channel, written, killed: undefined, end: resolve };
       watchers.push(watcher);
       return {
@@ -56,7 +62,10 @@ function stage() {
     watcher.channel.push(text);
     await new Promise(setImmediate);
   };
-  return { clock, watchers, reports, deaths, process, say, configured: () => configured };
+  const hang = (): void => {
+    answering = false;
+  };
+  return { clock, watchers, reports, deaths, process, say, hang, configured: () => configured };
 }
 
 test('Reports are handed on, also when they arrive in pieces', async () => {
@@ -110,11 +119,32 @@ test('A watcher that dies is replaced at once; one that keeps dying waits longer
 test('A watcher that had lived well is replaced at once again', async () => {
   const { clock, watchers } = stage();
   for (let death = 1; death <= 3; death += 1) {
-    clock.advance(11_000);
+    for (let second = 0; second < 11; second += 1) {
+      clock.advance(1000);
+      await new Promise(setImmediate);
+    }
     watchers.at(-1)!.end({ signal: 'SIGSEGV' });
     await settled();
     assert.equal(watchers.length, death + 1);
   }
+});
+
+test('A watcher that hangs is killed and replaced, one that answers is not', async () => {
+  const { clock, watchers, reports, deaths, hang } = stage();
+  const pass = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second += 1) {
+      clock.advance(1000);
+      await new Promise(setImmediate);
+    }
+  };
+  await pass(60);
+  assert.equal(watchers.length, 1);
+  assert.deepEqual(reports, []);
+  hang();
+  await pass(20);
+  assert.equal(watchers[0]!.killed, 'SIGKILL');
+  assert.equal(deaths[0], 'did not answer and was killed');
+  assert.ok(watchers.length >= 2);
 });
 
 test('A watcher that lost its capture is replaced, and not over and over without a pause', async () => {

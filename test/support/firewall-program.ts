@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import type { Address } from '../../src/core/address.ts';
 import type { DoorPolicy } from '../../src/core/policy.ts';
 import type { Ban, FirewallDriver, Grant, Guard } from '../../src/firewall/driver.ts';
+import { openIptables } from '../../src/firewall/iptables.ts';
 import { openNftables } from '../../src/firewall/nftables.ts';
 import { preflight, probeFace } from '../../src/firewall/preflight.ts';
 
@@ -24,8 +25,13 @@ export type FirewallOrder =
 
 const say = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 
+const warn = (warning: string): void => say({ warning });
+
 const DRIVERS: Readonly<Record<string, () => FirewallDriver>> = {
-  nftables: () => openNftables({ warn: (warning) => say({ warning }) }),
+  nftables: () => openNftables({ warn }),
+  iptables: () => openIptables({ warn }),
+  'iptables-legacy': () => openIptables({ backend: 'legacy', warn }),
+  'iptables-nft': () => openIptables({ backend: 'nft', warn }),
 };
 
 const open = DRIVERS[process.argv[2] ?? ''];

@@ -30,7 +30,7 @@ export function startFirewall(host: Host, name: string): RemoteFirewall {
     running.lines.filter((line) => line.startsWith(`{"${key}":`)).map((line) => JSON.parse(line)[key] as T);
   const driver: FirewallDriver = {
     name,
-    expires: name === 'nftables' || name === 'iptables',
+    expires: name === 'nftables' || name.startsWith('iptables'),
     install: (guard) => give({ do: 'install', guard }) as Promise<void>,
     open: (grant) => give({ do: 'open', grant }) as Promise<void>,
     close: (door, source) => give({ do: 'close', door, source }) as Promise<void>,
