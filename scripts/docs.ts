@@ -1,14 +1,15 @@
 /**
- * Writes what is generated of doc/: the JSON Schema of postern.toml and its reference page (`npm run docs`). A test checks that
- * the files are as this would write them.
+ * Writes what is generated of doc/: the JSON Schema of postern.toml, its reference page, and the manual pages (`npm run docs`). A test
+ * checks that the files are as this would write them.
  */
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { printJsonSchema } from '../src/config/json-schema.ts';
 import { posternSchema } from '../src/config/postern-schema.ts';
 import { printReference } from '../src/config/reference-page.ts';
 import { shapeOf } from '../src/config/schema-shape.ts';
+import { manPages } from './man-pages.ts';
 
 const root = join(import.meta.dirname, '..');
 const shape = shapeOf(posternSchema);
@@ -17,6 +18,7 @@ const shape = shapeOf(posternSchema);
 export const generated: ReadonlyMap<string, string> = new Map([
   ['doc/postern.schema.json', printJsonSchema(shape, 'postern.toml')],
   ['doc/postern.toml.md', printPage()],
+  ...manPages(),
 ]);
 
 function printPage(): string {
@@ -50,4 +52,9 @@ Everything else has a default. A key that is not on this page is an error.
 ${printReference(shape)}`;
 }
 
-if (import.meta.main) for (const [path, text] of generated) writeFileSync(join(root, path), text);
+if (import.meta.main) {
+  for (const [path, text] of generated) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  }
+}

@@ -1,6 +1,6 @@
 /** A command line as plain data, for what is made of it besides `--help`: manual pages and completions. */
 
-import type { Command, Option } from 'commander';
+import type { Command, Help, Option } from 'commander';
 
 /** What an argument is a name of, as far as a shell can complete it. */
 export type Kind = 'door' | 'file' | 'address' | 'interface' | 'other';
@@ -48,9 +48,9 @@ export function describeCommand(command: Command): CommandNode {
     name: command.name(),
     description: command.description(),
     usage: command.usage(),
-    options: help.visibleOptions(command).map(describeOption),
+    options: help.visibleOptions(command).map((option) => describeOption(option, help)),
     arguments: command.registeredArguments.map((argument) => ({
-      term: help.argumentTerm(argument) === argument.name() ? bracketed(argument) : argument.name(),
+      term: bracketed(argument),
       kind: KINDS.get(argument.name()) ?? 'other',
       choices: argument.argChoices ?? [],
       description: help.argumentDescription(argument),
@@ -59,7 +59,7 @@ export function describeCommand(command: Command): CommandNode {
   };
 }
 
-function describeOption(option: Option): OptionNode {
+function describeOption(option: Option, help: Help): OptionNode {
   const argument = /[<[].*$/.exec(option.flags)?.[0];
   const attribute = option.attributeName();
   return {
@@ -67,7 +67,8 @@ function describeOption(option: Option): OptionNode {
     ...(argument !== undefined && { argument }),
     kind: argument === undefined ? 'other' : (KINDS.get(attribute) ?? KINDS.get(argument.slice(1, -1)) ?? 'other'),
     choices: option.argChoices ?? [],
-    description: option.description,
+    // The default of a flag is that it is not there.
+    description: argument === undefined ? option.description : help.optionDescription(option),
   };
 }
 

@@ -58,7 +58,7 @@ function remarkOf(event: WireEvent): string {
   if (event.type === 'skipped') return `${count(event.count, 'event')} left out: too many at once`;
   if (event.type === 'stage') return `${'●'.repeat(event.stage)}${'○'.repeat(Math.max(0, event.of - event.stage))}`;
   const { reason, via, user, detail } = event;
-  const by = via === undefined ? '' : `by ${via}`;
-  const parts = [reason, by, user === undefined ? '' : `(${user})`, detail].filter((part) => part);
+  const why = reason ?? (via === undefined ? '' : `by ${via}`);
+  const parts = [why, user === undefined ? '' : `(${user})`, detail].filter((part) => part);
   return harmless(parts.join(' ').trim().replaceAll('\n', ' | '));
 }

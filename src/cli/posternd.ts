@@ -17,6 +17,7 @@ import { levelOf, matters, printEvent } from '../keeper/history-words.ts';
 import { Journal, reasonOf } from '../keeper/journal.ts';
 import { lockState } from '../keeper/state-lock.ts';
 import { Warden } from '../keeper/warden.ts';
+import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { notify } from '../platform/notify.ts';
@@ -36,10 +37,9 @@ interface Given {
   readonly verbose: boolean;
 }
 
-/** Runs the daemon; resolves to the exit status. */
-export async function main(argv: readonly string[]): Promise<number> {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // A reader that went away.
-  const program = new Command('posternd')
+/** The command line, also for the manual. */
+export function posterndProgram(): Command {
+  return new Command('posternd')
     .description('Closes ports, and opens them to whoever knocks right; runs in the foreground')
     .version(readVersion())
     .option('-c, --config <file>', 'the configuration', DEFAULT_CONFIG)
@@ -47,6 +47,12 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option('-v, --verbose', 'say on standard output what the log says', false)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'posternd: ')) });
+}
+
+/** Runs the daemon; resolves to the exit status. */
+export async function main(argv: readonly string[]): Promise<number> {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // A reader that went away.
+  const program = posterndProgram();
   try {
     program.parse(argv, { from: 'user' });
   } catch (error) {
@@ -75,6 +81,12 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 async function run(given: Given, config: PosternConfig): Promise<number> {
   keepDescriptorsPrivate();
+  if (process.platform === 'linux' && !hasCapability(CAP_NET_ADMIN)) {
+    process.stderr.write(
+      'posternd: Cannot change the firewall: run it as root, or give it CAP_NET_ADMIN and CAP_NET_RAW\n',
+    );
+    return 1;
+  }
   const journal = openJournal(given, config);
   const warn = (text: string): void => journal.error(`warning: ${text}`);
   const locked = lockAll(config.state.dir, warn);

@@ -2,8 +2,8 @@
 
 import type { Output } from './terminal.ts';
 
-const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J';
-const LEAVE = '\x1b[?7h\x1b[?25h\x1b[?1049l';
+const ENTER = '\x1b[?1049h\x1b[?25l\x1b[2J';
+const LEAVE = '\x1b[?25h\x1b[?1049l';
 /** Terminals that know it show what is between at once; others ignore it. */
 const TOGETHER = ['\x1b[?2026h', '\x1b[?2026l'] as const;
 

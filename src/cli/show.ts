@@ -14,6 +14,7 @@ import { jsonOption } from './arguments.ts';
 import { complain, controlCommand } from './ask.ts';
 import { DEFAULT_CONFIG, socketOf } from './daemon-socket.ts';
 import { absolute } from './load-knockd-conf.ts';
+import { isPosternToml } from './load-postern-toml.ts';
 import { type Paint, paintFor, type Terminal } from './terminal.ts';
 import { alignColumns, harmless } from './wording.ts';
 
@@ -60,6 +61,10 @@ function readDoor(file: string, name: string, noDaemon: ControlError): DoorShown
     text = readFileSync(absolute(file));
   } catch (error) {
     throw new ControlError('refused', `${noDaemon.message}, and ${file}: ${reasonOf(error)}`, noDaemon.hint);
+  }
+  if (file.endsWith('.conf') && !isPosternToml(absolute(file))) {
+    const hint = `Turn it into a postern.toml: postern import ${file}`;
+    throw new ControlError('refused', `${noDaemon.message}, and ${file} is a configuration of knockd`, hint);
   }
   const result = parsePosternToml(text, { file });
   if (!result.ok) throw new ControlError('refused', result.problems.map(printProblem).join('\n'));

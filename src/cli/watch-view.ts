@@ -57,12 +57,13 @@ export class WatchView {
     this.#knocks.clear();
   }
 
-  /** Exactly as many lines as there are rows, none wider than the window. */
-  draw({ columns, rows }: Size, now: number, wallNow: number): readonly string[] {
-    const lines = [this.#title(columns, wallNow), ''];
+  /** Exactly as many lines as there are rows, none so wide as the window: what ends in its last column is not ended alike everywhere. */
+  draw({ columns: wide, rows }: Size, now: number, wallNow: number): readonly string[] {
+    const columns = wide - 1;
+    const status = this.#status && agedBy(this.#status.value, now - this.#status.heard);
+    const lines = [this.#title(status, columns, wallNow), ''];
     const events = this.#drawEvents();
-    if (this.#status) {
-      const status = agedBy(this.#status.value, now - this.#status.heard);
+    if (status) {
       lines.push(...this.#section(describeDoors(status, this.#paint), Math.max(3, Math.floor(rows * 0.5))));
       lines.push(
         ...this.#drawBans(status),
@@ -85,8 +86,7 @@ export class WatchView {
     if (this.#events.length > MOST_EVENTS) this.#events = this.#events.slice(-MOST_EVENTS / 2);
   }
 
-  #title(columns: number, wallNow: number): string {
-    const { value } = this.#status ?? {};
+  #title(value: WireStatus | undefined, columns: number, wallNow: number): string {
     const left = value
       ? `${this.#paint('bold', 'postern')} ${harmless(value.version)}, up ${timeLeft(value.uptime_ms)}, ${harmless(value.firewall)}`
       : this.#paint('bold', 'postern');
@@ -135,6 +135,7 @@ function agedBy(status: WireStatus, elapsed: number): WireStatus {
   const left = (time: number | null): number | null => (time === null ? null : Math.max(0, time - elapsed));
   return {
     ...status,
+    uptime_ms: status.uptime_ms + elapsed,
     doors: status.doors.map((door) => ({
       ...door,
       grants: door.grants.map((grant) => ({ ...grant, remaining_ms: left(grant.remaining_ms) })),

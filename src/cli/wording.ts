@@ -18,25 +18,18 @@ export function widthOf(text: string): number {
   return [...stripVTControlCharacters(text)].length;
 }
 
-const ESCAPE = '\u001b[';
+/** An escape sequence of `styleText`, or one character. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one
+const PIECE = /\x1b\[[0-9;]*m|./gsu;
 
-/** The text as far as it fits into so many columns; what is painted stays so. */
+/** The text as far as it fits into so many columns, with an ellipsis where it does not; what is painted stays so. */
 export function cutTo(width: number, text: string): string {
-  if (widthOf(text) <= width) return text;
-  let left = width - 1;
-  let cut = '';
-  for (const [index, part] of text.split(ESCAPE).entries()) {
-    const escape = index === 0 ? '' : (/^[0-9;]*m/.exec(part)?.[0] ?? '');
-    const visible = [...part.slice(escape.length)].slice(0, left);
-    cut += (index === 0 ? '' : ESCAPE + escape) + visible.join('');
-    left -= visible.length;
-    if (left === 0) {
-      cut += '…';
-      left = -1;
-    }
-    if (left < 0) left = 0;
-  }
-  return cut;
+  let left = widthOf(text) <= width ? Number.POSITIVE_INFINITY : width - 1;
+  return text.replace(PIECE, (piece) => {
+    if (piece.startsWith('\x1b')) return piece;
+    left--;
+    return left >= 0 ? piece : left === -1 && width > 0 ? '…' : '';
+  });
 }
 
 /** Control characters as `\xNN`: nothing that came from a file, a hook or the wire moves a cursor. */

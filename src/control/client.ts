@@ -154,7 +154,8 @@ export class ControlClient implements Disposable {
       this.#lose(new ControlError('lost', 'What answers at the socket speaks something else', hint));
       this.#socket.destroy();
     } else if ('event' in reply) this.#heard?.(reply.event);
-    else this.#waiting.shift()?.answered(reply);
+    else if (this.#waiting.length > 0) this.#waiting.shift()?.answered(reply);
+    else if ('error' in reply) this.#lose(new ControlError('refused', reply.error)); // It turned us away.
   }
 
   #lose(error: ControlError): void {

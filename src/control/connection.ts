@@ -5,6 +5,7 @@
  */
 
 import type { Socket } from 'node:net';
+import { peerUser } from '../platform/peer.ts';
 import { Lines } from './lines.ts';
 import { LONGEST_REQUEST, printFailure } from './protocol.ts';
 
@@ -47,6 +48,11 @@ export class Connection {
   /** Bytes that the client has not taken. */
   get backlog(): number {
     return this.#socket.writableLength;
+  }
+
+  /** Who connected, as the kernel knows it. */
+  get user(): string | undefined {
+    return peerUser(this.#socket);
   }
 
   get open(): boolean {

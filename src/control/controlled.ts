@@ -77,8 +77,8 @@ export interface Controlled {
   status(): Promise<Status>;
   /** Throws a `Refusal` for a door that there is not. */
   show(door: string): Promise<DoorShown>;
-  /** Opens by hand, for `duration` or the door's own time; resolves when the door is open. */
-  open(door: string, source: string, duration: number | undefined): Promise<GrantStatus>;
+  /** Opens by hand, for `duration` or the door's own time; `user` is who asked, if it is known. Resolves when the door is open. */
+  open(door: string, source: string, duration: number | undefined, user: string | undefined): Promise<GrantStatus>;
   /** Ends the grant of one source, or all of a door; resolves to how many were ended. */
   close(door: string, source: string | undefined): Promise<number>;
   /** Reads the configuration again; a broken one changes nothing, throws a `Refusal` that names every problem. */

@@ -3,7 +3,8 @@
  * the process: however many connect, whatever they send and however slowly they read, it neither fails, grows nor stops.
  *
  * - Connections are bounded. A new one pushes out the one that has been idle for longest.
- * - Requests begin one at a time, a turn of the event loop each, so that packets and timers are never behind a queue of questions.
+ * - Requests begin one at a time, a turn of the event loop each, so that packets and timers are never behind a queue of questions;
+ *   long answers rest after each other (`pace.ts`).
  * - What clients have not taken is bounded for each and for all together; who has most is dropped first.
  */
 
@@ -12,6 +13,7 @@ import { setImmediate as nextRound } from 'node:timers/promises';
 import { Connection } from './connection.ts';
 import { type Controlled, Refusal } from './controlled.ts';
 import { Followers } from './followers.ts';
+import { Pace } from './pace.ts';
 import { printAnswer, printFailure } from './protocol.ts';
 import { decodeRequest, REQUESTS, type Request } from './request.ts';
 import { listenAt } from './socket-file.ts';
@@ -35,7 +37,9 @@ export interface ControlServer {
 export const MOST_CONNECTIONS = 64;
 export const MOST_FOLLOWERS = 48;
 /** Characters of answers that all clients together may leave untaken. */
-const MOST_UNTAKEN = 32 * 1024 * 1024;
+const MOST_UNTAKEN = 16 * 1024 * 1024;
+
+const MAY_BE_LONG: ReadonlySet<Request['do']> = new Set(['status', 'log']);
 
 /** Serves at `path`, to root and to members of `group`. Throws a `SocketError` when the socket cannot be had. */
 export async function serveControl(
@@ -47,6 +51,7 @@ export async function serveControl(
   const connections = new Set<Connection>();
   const followers = new Followers((heard) => controlled.follow(heard), ports.monotonicNow);
   const ends = new Map<Connection, () => void>();
+  const pace = new Pace(ports);
   let turn: Promise<unknown> = Promise.resolve();
 
   const follow = (connection: Connection, request: Request & { do: 'follow' }): void => {
@@ -70,7 +75,7 @@ export async function serveControl(
       case 'show':
         return controlled.show(request.door);
       case 'open':
-        return controlled.open(request.door, request.source, request.duration);
+        return controlled.open(request.door, request.source, request.duration, connection.user);
       case 'close':
         return { closed: await controlled.close(request.door, request.source) };
       case 'log':
@@ -86,8 +91,9 @@ export async function serveControl(
     if (connections.delete(connection)) connections.add(connection); // The last of the idle ones from now on.
     const decoded = decodeRequest(line, ports.wallNow());
     if ('error' in decoded) return printFailure(decoded.id, decoded.error);
+    const make = async () => printAnswer(decoded.id, await perform(decoded.request, connection));
     try {
-      return printAnswer(decoded.id, await perform(decoded.request, connection));
+      return await (MAY_BE_LONG.has(decoded.request.do) ? pace.run(make) : make());
     } catch (error) {
       if (error instanceof Refusal) return printFailure(decoded.id, error.message);
       ports.failed(error);

@@ -1,8 +1,10 @@
 /** The drivers by the names that the configuration knows them by, and the face that `auto` stands for on this host. */
 
 import { type Face, type FirewallDriver, FirewallError, type Guard } from './driver.ts';
+import { openIpfw } from './ipfw.ts';
 import { openIptables } from './iptables.ts';
 import { openNftables } from './nftables.ts';
+import { openPf } from './pf.ts';
 import { probeFace } from './preflight.ts';
 
 export interface DriverOptions {
@@ -13,6 +15,8 @@ export interface DriverOptions {
 const DRIVERS: Readonly<Record<string, (options: DriverOptions) => FirewallDriver>> = {
   nftables: openNftables,
   iptables: openIptables,
+  ipfw: openIpfw,
+  pf: openPf,
 };
 
 /** Opens the driver. Throws a `FirewallError` where this host has no such firewall, or we no such driver. */

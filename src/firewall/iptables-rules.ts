@@ -59,13 +59,13 @@ export function parseStanding(save: string): StandingTable[] {
   return tables;
 }
 
-/** Is the TCP port guarded already, by what stands? */
-export function guardedPort(standing: readonly StandingTable[], port: number): boolean {
+/** The TCP ports that are guarded already, by what stands. */
+export function guardedPorts(standing: readonly StandingTable[]): { readonly first: number; readonly last: number }[] {
   const mangle = standing.find(({ table }) => table === 'mangle');
-  if (!mangle?.hooked) return false;
-  return mangle.chains.some((chain) => {
+  if (!mangle?.hooked) return [];
+  return mangle.chains.flatMap((chain) => {
     const [, first, last = first] = /^POSTERN-tcp-(\d+)(?:-(\d+))?$/.exec(chain) ?? [];
-    return first !== undefined && Number(first) <= port && port <= Number(last);
+    return first === undefined ? [] : [{ first: Number(first), last: Number(last) }];
   });
 }
 

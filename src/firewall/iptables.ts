@@ -15,9 +15,9 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
 import { contains, networkOf, type Prefix } from '../core/policy.ts';
-import { feedProgram } from '../platform/process.ts';
 import { after } from '../platform/timer.ts';
 import { type Ban, type FirewallDriver, FirewallError, type Grant, type Guard } from './driver.ts';
+import { watchGuard } from './guard-watch.ts';
 import {
   addSession,
   addSource,
@@ -36,18 +36,17 @@ import {
   type SetHeader,
   SWAP_SET,
 } from './ipset.ts';
-import { answers, guardedPort, guardText, parseStanding, removalText, type StandingTable } from './iptables-rules.ts';
+import { answers, guardedPorts, guardText, parseStanding, removalText, type StandingTable } from './iptables-rules.ts';
+import { Lane } from './lane.ts';
 import { checkGuard } from './nft-rules.ts';
 import { monitorNft } from './nft-socket.ts';
 import { liveSessions, resetSessions } from './sessions.ts';
+import { refusal, runTool } from './tool.ts';
 
-const LIMITS = { timeout: 60_000, limit: 256 * 1024 * 1024 };
 /** As long as conntrack itself remembers an idle session. */
 const LIVE_TIME = 5 * 24 * 3_600_000;
-const WATCH_SOON = 200;
-const WATCH_SELDOM = 2000;
-/** Watching takes at most this share of one processor. */
-const WATCH_SHARE = 0.05;
+/** Of nf_tables, where the rules of iptables are. */
+const TABLES = ['mangle', 'filter', 'nat', 'security'];
 const LIST_TRIES = 3;
 
 export interface IptablesOptions {
@@ -68,10 +67,10 @@ class IptablesDriver implements FirewallDriver {
   readonly expires = true;
   readonly #warn: (message: string) => void;
   readonly #backend: string;
+  readonly #lane = new Lane();
   readonly #watches = new Set<{ close(): void; soon(): void }>();
   /** What ends grants and bans at their millisecond, by set and source. */
   readonly #endings = new Map<string, () => void>();
-  #last: Promise<unknown> = Promise.resolve();
   #guard: Guard | undefined;
   #fingerprint: string | undefined;
 
@@ -81,7 +80,7 @@ class IptablesDriver implements FirewallDriver {
   }
 
   install(guard: Guard): Promise<void> {
-    return this.#inOrder(async () => {
+    return this.#lane.run(async () => {
       try {
         checkGuard(guard);
         for (const { name, openFor } of guard.doors) checkTime(openFor, `door "${name}"`);
@@ -110,7 +109,7 @@ class IptablesDriver implements FirewallDriver {
   }
 
   open({ door, source, remaining, comment }: Grant): Promise<void> {
-    return this.#inOrder(() => {
+    return this.#lane.run(() => {
       const set = openSetName(door, family(source));
       return this.#putIn(set, source, remaining, comment, `open door "${door}" for ${printAddress(source)}`);
     });
@@ -119,7 +118,7 @@ class IptablesDriver implements FirewallDriver {
   async close(door: string, source: Address): Promise<void> {
     const policy = this.#guard?.doors.find(({ name }) => name === door);
     const ports = (policy?.protect ?? []).filter(({ protocol }) => protocol === 'tcp');
-    await this.#inOrder(async () => {
+    await this.#lane.run(async () => {
       const what = `close door "${door}" for ${printAddress(source)}`;
       await this.#takeOut(openSetName(door, family(source)), source, what);
       if (policy === undefined || policy.close === 'keep') return;
@@ -134,19 +133,19 @@ class IptablesDriver implements FirewallDriver {
   }
 
   ban({ source, remaining }: Ban): Promise<void> {
-    return this.#inOrder(() =>
+    return this.#lane.run(() =>
       this.#putIn(banSetName(family(source)), source, remaining, '', `ban ${printAddress(source)}`),
     );
   }
 
   unban(source: Address): Promise<void> {
-    return this.#inOrder(() =>
+    return this.#lane.run(() =>
       this.#takeOut(banSetName(family(source)), source, `end the ban of ${printAddress(source)}`),
     );
   }
 
   async list(): Promise<{ grants: Grant[]; bans: Ban[] }> {
-    await this.#last;
+    await this.#lane.settled();
     try {
       const grants: Grant[] = [];
       const bans: Ban[] = [];
@@ -164,7 +163,7 @@ class IptablesDriver implements FirewallDriver {
   }
 
   remove(): Promise<void> {
-    return this.#inOrder(async () => {
+    return this.#lane.run(async () => {
       this.#fingerprint = undefined;
       this.#forgetEndings();
       try {
@@ -178,71 +177,29 @@ class IptablesDriver implements FirewallDriver {
   }
 
   watch(lost: () => void): { close(): void } {
-    let delay = WATCH_SOON;
-    let cancel = (): void => {};
-    let asking = false;
-    let again = false;
-    let closed = false;
-    const ask = async (): Promise<void> => {
-      again = asking;
-      if (asking || closed) return;
-      asking = true;
-      cancel();
-      const started = performance.now();
-      try {
-        if (!(await this.#stands())) {
-          delay = WATCH_SOON;
-          lost();
-        }
-      } catch (error) {
-        this.#warn(`Cannot see whether the guard stands: ${(error as Error).message}`);
-      }
-      asking = false;
-      if (again) return void ask();
-      wait(Math.max(delay, (performance.now() - started) / WATCH_SHARE));
-      delay = Math.min(delay * 1.5, WATCH_SELDOM);
-    };
-    const wait = (time: number): void => {
-      cancel();
-      if (!closed) cancel = after(time, () => void ask());
-    };
+    const watching = watchGuard({ stands: () => this.#stands(), lost, warn: this.#warn });
     let monitor: { close(): void } | undefined;
     try {
-      // Generations and elements of sets are none of ours; rules and chains of the tables that iptables has may be.
-      const tables = ['mangle', 'filter', 'nat', 'security'];
-      monitor = monitorNft(
-        ({ table }) => tables.includes(table),
-        () => void ask(),
-      );
+      monitor = monitorNft(({ table }) => TABLES.includes(table), watching.ask);
     } catch {
       // No nf_tables here.
     }
     const watch = {
-      soon: () => {
-        delay = WATCH_SOON;
-        if (!asking) wait(delay);
-      },
+      soon: watching.soon,
       close: () => {
-        closed = true;
-        cancel();
-        if (this.#watches.delete(watch)) monitor?.close();
+        if (!this.#watches.delete(watch)) return;
+        watching.close();
+        monitor?.close();
       },
     };
     this.#watches.add(watch);
-    wait(delay);
     return watch;
   }
 
   async stop(): Promise<void> {
     for (const watch of this.#watches) watch.close();
     this.#forgetEndings();
-    await this.#last;
-  }
-
-  #inOrder<T>(act: () => T | Promise<T>): Promise<T> {
-    const done = this.#last.then(act);
-    this.#last = done.catch(() => {});
-    return done;
+    await this.#lane.settled();
   }
 
   /** Makes the sets that are missing. One that masks to another prefix is made again and filled from the old one. */
@@ -276,8 +233,18 @@ class IptablesDriver implements FirewallDriver {
   /** Lets the sessions go on that live on ports which were not guarded before. */
   async #seed(guard: Guard, standing: Standing): Promise<void> {
     const ranges = guard.doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
+    const guarded = { 4: guardedPorts(standing[4]), 6: guardedPorts(standing[6]) };
+    const isGuarded = (version: Family, port: number): boolean =>
+      guarded[version].some(({ first, last }) => first <= port && port <= last);
     const fresh = (version: Family, port: number): boolean =>
-      ranges.some(({ first, last }) => first <= port && port <= last) && !guardedPort(standing[version], port);
+      ranges.some(({ first, last }) => first <= port && port <= last) && !isGuarded(version, port);
+    // Where a fresh port is, there is one at the beginning of a range or right behind a guarded one.
+    const edges = families().flatMap((version) =>
+      [...ranges.map(({ first }) => first), ...guarded[version].map(({ last }) => last + 1)].map(
+        (port) => [version, port] as const,
+      ),
+    );
+    if (!edges.some(([version, port]) => fresh(version, port))) return;
     const cut = guard.doors.some(({ close }) => close !== 'keep');
     const live = await liveSessions((port) => fresh(4, port) || fresh(6, port), cut);
     await restoreSets(
@@ -330,10 +297,12 @@ class IptablesDriver implements FirewallDriver {
     this.#endings.delete(key);
     if (remaining % 1000 === 0) return;
     const cancel = after(remaining, () => {
-      void this.#inOrder(async () => {
-        // Opened again or closed, while this waited for its turn.
-        if (this.#endings.get(key) === cancel) await this.#takeOut(set, source, `end what is due in ${set}`);
-      }).catch((error: Error) => this.#warn(error.message));
+      void this.#lane
+        .run(async () => {
+          // Opened again or closed, while this waited for its turn.
+          if (this.#endings.get(key) === cancel) await this.#takeOut(set, source, `end what is due in ${set}`);
+        })
+        .catch((error: Error) => this.#warn(error.message));
     });
     this.#endings.set(key, cancel);
   }
@@ -383,7 +352,7 @@ class IptablesDriver implements FirewallDriver {
   async #stands(): Promise<boolean> {
     const asked = this.#fingerprint;
     if (asked === undefined || digestOf(await this.#standing()) === asked) return true;
-    return this.#inOrder(async () => {
+    return this.#lane.run(async () => {
       if (this.#fingerprint === undefined || digestOf(await this.#standing()) === this.#fingerprint) return true;
       this.#fingerprint = undefined;
       return false;
@@ -396,11 +365,11 @@ class IptablesDriver implements FirewallDriver {
   }
 
   #save(version: Family): Promise<string> {
-    return run([`${iptables(version)}${this.#backend}-save`], '');
+    return runTool([`${iptables(version)}${this.#backend}-save`]);
   }
 
   async #restore(version: Family, text: string): Promise<void> {
-    if (text !== '') await run([`${iptables(version)}${this.#backend}-restore`, '--noflush', '--wait', '10'], text);
+    if (text !== '') await runTool([`${iptables(version)}${this.#backend}-restore`, '--noflush', '--wait', '10'], text);
   }
 
   async #destroy(sets: readonly string[]): Promise<void> {
@@ -460,17 +429,7 @@ async function restoreSets(lines: readonly string[]): Promise<void> {
 }
 
 function ipset(argv: readonly string[], input = ''): Promise<string> {
-  return run(['ipset', ...argv], input);
-}
-
-/** Runs a program to its end. What it wrote goes into the error. */
-async function run(argv: readonly [string, ...string[]], input: string): Promise<string> {
-  const { ending, output, complaints } = await feedProgram(argv, input, LIMITS);
-  if ('status' in ending && ending.status === 0) return output;
-  if ('failed' in ending) throw new FirewallError(`cannot start ${argv[0]}: ${ending.failed}`);
-  const said = complaints.split('\n').find((line) => line.trim() !== '' && !/^#|Try `/.test(line));
-  const how = 'signal' in ending ? `it was ended by ${ending.signal}` : `it ended with status ${ending.status}`;
-  throw new FirewallError(`${argv[0]} says: ${said?.trim() ?? how}`);
+  return runTool(['ipset', ...argv], input);
 }
 
 function digestOf(standing: Standing): string {
@@ -495,9 +454,4 @@ function explained(error: unknown): unknown {
     return new Error('the kernel holds as many as its set has room for', { cause: error });
   }
   return error;
-}
-
-function refusal(what: string, error: unknown): FirewallError {
-  if (!(error instanceof Error)) throw error;
-  return new FirewallError(`${what}: ${error.message}`, { cause: error });
 }

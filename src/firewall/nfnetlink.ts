@@ -167,7 +167,8 @@ export function decodeMessages(bytes: Uint8Array): Message[] {
 /** What the message is. A message too short for its kind is `other`. */
 export function decodeMeaning({ type, payload }: Message): Meaning {
   if (type === NLMSG_OVERRUN) return { kind: 'overrun' };
-  if (type === NLMSG_DONE) return { kind: 'done', errno: payload.length >= 4 ? -viewOf(payload).getInt32(0, true) : 0 };
+  if (type === NLMSG_DONE)
+    return { kind: 'done', errno: payload.length >= 4 ? Math.abs(viewOf(payload).getInt32(0, true)) : 0 };
   if (type === NLMSG_ERROR) return decodeAnswer(payload);
   if (type >> 8 !== NFNL_SUBSYS_NFTABLES || payload.length < NFGENMSG) return { kind: 'other' };
   return { kind: 'nftables', number: type & 0xff, body: payload.subarray(NFGENMSG) };
@@ -207,7 +208,7 @@ export function commentText(comment: string): string {
 function decodeAnswer(payload: Uint8Array): Meaning {
   if (payload.length < 4) return { kind: 'other' };
   const view = viewOf(payload);
-  const errno = -view.getInt32(0, true);
+  const errno = Math.abs(view.getInt32(0, true));
   if (errno === 0) return { kind: 'acknowledged' };
   // With NETLINK_CAP_ACK only the header of the request follows, then the kernel's explanation.
   const explained = attributesOf(payload.subarray(4 + NLMSG_HEADER));

@@ -36,6 +36,7 @@ import { liveSessions, resetSessions } from './sessions.ts';
 
 const NFT_TIMEOUT = 60_000;
 const COMPLAINT_LIMIT = 4096;
+const CHUNK = 500;
 /** About three years: the kernel refuses times that overflow its tick counter. */
 const LONGEST = 100_000_000_000;
 
@@ -254,7 +255,10 @@ class NftablesDriver implements FirewallDriver {
         const address = addressOf(key, version);
         return address !== undefined && contains(mine, address) && onPort(portOfSessionKey(key, version));
       });
-    if (keys.length > 0) this.#takeOut(liveSet(version), keys, 'forget sessions');
+    // An attribute holds 64 KiB.
+    for (let at = 0; at < keys.length; at += CHUNK) {
+      this.#takeOut(liveSet(version), keys.slice(at, at + CHUNK), 'forget sessions');
+    }
   }
 
   #block(source: Address): Prefix {

@@ -17,6 +17,7 @@ import { admits, type DoorPolicy, networkOf } from '../core/policy.ts';
 import type { FirewallDriver, Grant } from '../firewall/driver.ts';
 import { timeLeft } from '../store/due.ts';
 import type { GrantRow, GrantRows } from '../store/rows.ts';
+import type { DueCloses } from './due-closes.ts';
 
 export interface LiveGrant {
   readonly door: string;
@@ -30,6 +31,8 @@ export interface LiveGrant {
 export interface GrantPorts {
   readonly driver: FirewallDriver;
   readonly rows: GrantRows;
+  /** What we have to close, where the kernel does not. */
+  readonly closes: DueCloses;
   readonly record: (event: HistoryEvent) => void;
   /** Runs a hook of the door in its own time; never throws. */
   readonly hook: (door: DoorPolicy, when: 'open' | 'close', grant: LiveGrant) => void;
@@ -107,7 +110,8 @@ export class Grants {
 
   /** Compares state and kernel at start, and settles every difference; what stands is recorded as adopted. */
   async reconcile(): Promise<void> {
-    const { driver, rows, wallNow } = this.#ports;
+    const { driver, rows, closes, wallNow } = this.#ports;
+    await closes.settle(new Set(this.#doors.keys()));
     const standing = new Map<string, Grant>();
     for (const grant of (await driver.list()).grants) standing.set(keyOf(grant.door, grant.source), grant);
     for (const row of rows.all()) {
@@ -122,7 +126,7 @@ export class Grants {
       else await this.#bury(row, source, door);
     }
     for (const { door, source, remaining, comment } of standing.values()) {
-      this.#adopt({ door, via: 'adopted' }, source, remaining, comment);
+      this.#adopt({ door, via: 'adopted' }, source, Math.min(remaining, closes.left(door, source)), comment);
     }
   }
 
@@ -163,11 +167,13 @@ export class Grants {
       return { opened: before };
     const earlier = this.#ports.rows.get({ door: name, source: printAddress(source) });
     this.#put(name, source, how, remaining, earlier?.opened);
+    const takeBack = this.#ports.closes.opening(name, source, remaining);
     this.#opening.set(key, name);
     try {
       await driver.open(toGrant({ door: name, source, via: how.via, ...userOf(how) }, remaining));
     } catch (error) {
       this.#opening.delete(key);
+      takeBack();
       if (earlier) this.#ports.rows.put(earlier);
       else this.#ports.rows.end({ door: name, source: printAddress(source) });
       const detail = (error as Error).message;
@@ -207,6 +213,7 @@ export class Grants {
 
   async #reopen(row: GrantRow, source: Address, left: number): Promise<void> {
     const grant = { door: row.door, source, via: row.via, ...userOf(row) };
+    this.#ports.closes.opening(row.door, source, left);
     try {
       await this.#ports.driver.open(toGrant(grant, left));
     } catch (error) {
@@ -221,10 +228,11 @@ export class Grants {
 
   /** Ends what was over before we came. */
   async #bury(row: GrantRow, source: Address | undefined, door: DoorPolicy | undefined): Promise<void> {
-    const { rows, record, hook, monotonicNow } = this.#ports;
+    const { rows, closes, record, hook, monotonicNow } = this.#ports;
     const about = { door: row.door, source: row.source, via: row.via, ...userOf(row) };
     if (door && source && !(await this.#finish(door, source))) return void this.#hold({ ...about, source }, AGAIN);
     rows.end(row);
+    if (source) closes.closed(row.door, source);
     record(door ? { ...about, type: 'expired' } : { ...about, type: 'closed', reason: 'the door is gone' });
     if (door && source) hook(door, 'close', { ...about, source, until: monotonicNow() });
   }
@@ -278,6 +286,7 @@ export class Grants {
     this.#held.delete(key);
     const source = printAddress(held.source);
     this.#ports.rows.end({ door: held.door, source });
+    this.#ports.closes.closed(held.door, held.source);
     this.#ports.record({ ...how, door: held.door, source, via: held.via, ...userOf(held) });
     const door = this.#doors.get(held.door);
     if (door) this.#ports.hook(door, 'close', held);

@@ -106,6 +106,8 @@ export class Listening<D extends KnockedDoor> {
     this.#keeper.configure(this.#setup.doors);
     this.#watcher.start();
     const routes = this.#sockets && watchRoutes(() => this.#keeper.networkChanged());
+    // Links and addresses may have changed since the sockets were opened.
+    this.#keeper.networkChanged();
     const ports = setInterval(() => this.#keeper.refreshPublicPorts(), PUBLIC_PORTS_EVERY);
     this.#close = () => {
       clearInterval(ports);

@@ -18,12 +18,14 @@ import { type Address, parseAddress, printAddress } from '../core/address.ts';
 import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
 import type { DoorPolicy, PortRange } from '../core/policy.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
+import { openDriver } from '../firewall/drivers.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import { listeningPorts } from '../platform/listeners.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
 import { describeDoor, printPorts } from './door-shown.ts';
+import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
 import { Grants, type LiveGrant, type Opening } from './grants.ts';
 import { Hooks } from './hooks.ts';
@@ -82,6 +84,7 @@ export class Warden implements Controlled {
       {
         driver: ports.driver,
         rows: ports.state.grants,
+        closes: new DueCloses({ driver: ports.driver, rows: ports.state.closes, another: openDriver, record, wallNow }),
         record,
         hook: (door, when, grant) => hooks.run(door, when, grant),
         monotonicNow,
@@ -177,9 +180,13 @@ export class Warden implements Controlled {
     return describeDoor(this.#door(name));
   }
 
-  async open(name: string, source: string, duration: number | undefined): Promise<GrantStatus> {
+  async open(name: string, source: string, duration: number | undefined, user?: string): Promise<GrantStatus> {
     this.#door(name);
-    const how = { via: 'hand', ...(duration !== undefined && { duration }) } as const;
+    const how = {
+      via: 'hand',
+      ...(user !== undefined && { user }),
+      ...(duration !== undefined && { duration }),
+    } as const;
     const opening: Opening = await this.#grants.open(name, readSource(source), how);
     if ('opened' in opening) return toStatus(opening.opened, monotonicNow());
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);

@@ -36,3 +36,16 @@ export function groupId(name: string): number | undefined {
   const number = fields.find(([found]) => found === name)?.[2];
   return number !== undefined && /^\d+$/.test(number) ? Number(number) : undefined;
 }
+
+/** The name of a user, from passwd(5), if it is of the usual letters; undefined when the file has none. */
+export function userName(uid: number): string | undefined {
+  let users = '';
+  try {
+    users = readFileSync('/etc/passwd', 'utf8');
+  } catch {
+    // A container without users.
+  }
+  const fields = users.split('\n').map((line) => line.split(':'));
+  const name = fields.find(([, , number]) => number === String(uid))?.[0];
+  return name !== undefined && /^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/.test(name) ? name : undefined;
+}

@@ -14,6 +14,7 @@ const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_SETGID = 6;
 export const CAP_SETUID = 7;
+export const CAP_NET_ADMIN = 12;
 
 /** Drops every capability but `keep`, from the bounding set too where the thread may. Throws when the kernel refuses. */
 export function dropCapabilities(keep: readonly number[] = []): void {

@@ -254,13 +254,13 @@ describe('posternd', { skip }, () => {
   });
 
   test('hooks learn what happened, run in order, are killed when they take too long, and their output is kept', async () => {
-    const script = 'echo "$POSTERN_EVENT $POSTERN_DOOR $POSTERN_SOURCE $POSTERN_VIA ${POSTERN_USER-nobody}"; pwd';
+    const script = 'echo "$POSTERN_EVENT $POSTERN_DOOR $POSTERN_SOURCE $POSTERN_VIA user=$POSTERN_USER"; pwd';
     const doors = `[door.web]
 protect = ["tcp/80"]
-on_open = ["sh", "-c", ${JSON.stringify(`sleep 0.5; ${script}`)}]
-on_close = ["sh", "-c", ${JSON.stringify(`${script}; echo trouble >&2; exit 3`)}]
+on_open = ["/bin/sh", "-c", ${JSON.stringify(`sleep 0.5; ${script}`)}]
+on_close = ["/bin/sh", "-c", ${JSON.stringify(`${script}; echo trouble >&2; exit 3`)}]
 [door.slow]
-on_open = ["sh", "-c", "echo begun; sleep 60 & sleep 60"]
+on_open = ["/bin/sh", "-c", "echo begun; sleep 60 & sleep 60"]
 hook_timeout = "300ms"
 [door.none]
 on_open = ["/nowhere/to/be/found"]
@@ -279,8 +279,8 @@ on_open = ["/nowhere/to/be/found"]
     const hooked = (await daemon.history()).filter(({ type }) => type === 'hooked');
     const details = Object.fromEntries(hooked.map(({ door, reason, detail }) => [`${door} ${reason}`, detail]));
     assert.deepEqual(details, {
-      'web on_open': 'open web 10.77.1.2 hand nobody\n/',
-      'web on_close': 'ended with status 3: close web 10.77.1.2 hand nobody\n/\ntrouble',
+      'web on_open': 'open web 10.77.1.2 hand user=root\n/',
+      'web on_close': 'ended with status 3: close web 10.77.1.2 hand user=root\n/\ntrouble',
       'slow on_open': 'killed after 300 ms: begun',
       'none on_open': 'could not be started: spawn /nowhere/to/be/found ENOENT',
     });

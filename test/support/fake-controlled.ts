@@ -53,6 +53,8 @@ export const ENTRIES: readonly HistoryEntry[] = [
 export interface FakeControlled extends Controlled {
   /** Calls that change something, and questions with their arguments, in their order. */
   readonly calls: string[];
+  /** Who opened. */
+  readonly users: (string | undefined)[];
   /** Makes something happen for those who follow. */
   happen(event: LiveEvent): void;
   readonly following: number;
@@ -60,19 +62,22 @@ export interface FakeControlled extends Controlled {
 
 export function fakeControlled(changes: Partial<Controlled> = {}): FakeControlled {
   const calls: string[] = [];
+  const users: (string | undefined)[] = [];
   const heard = new Set<(event: LiveEvent) => void>();
   const known = (door: string): void => {
     if (!['ssh', 'web'].includes(door)) throw new Refusal(`There is no door "${door}": there are ssh, web`);
   };
   return {
     calls,
+    users,
     status: async () => STATUS,
     show: async (door) => {
       known(door);
       return door === 'ssh' ? SSH : { ...SSH, name: 'web', protect: ['tcp/80', 'tcp/8000-8010'], steps: [] };
     },
-    open: async (door, source, duration) => {
+    open: async (door, source, duration, user) => {
       calls.push(`open ${door} ${source} ${duration}`);
+      users.push(user);
       known(door);
       return { source, remaining_ms: duration ?? 30_000, via: 'hand' };
     },

@@ -31,10 +31,14 @@ export interface PosterndOptions {
   readonly doors: string;
   /** Instead of `SETTINGS`. */
   readonly settings?: string;
+  /** Where its control socket is; default in the state. */
+  readonly socket?: string;
   /** For [capture]; default the host's first. */
   readonly interfaces?: readonly string[];
   /** A folder of an earlier one, to go on in. */
   readonly folder?: string;
+  /** Another posternd than the one of this checkout. */
+  readonly program?: string;
   /** Another way to start it, with the command as `$0` onwards. */
   readonly within?: string;
 }
@@ -71,11 +75,11 @@ export function launchPosternd(host: Host, options: PosterndOptions): Posternd {
   const head = `${options.settings ?? SETTINGS}[capture]\ninterfaces = [${names}]\n`;
   const write = (doors: string): void => writeFileSync(join(folder, 'postern.toml'), head + doors);
   write(options.doors);
-  const argv = [process.execPath, POSTERND, '-v', '--config', 'postern.toml'];
+  const argv = [process.execPath, options.program ?? POSTERND, '-v', '--config', 'postern.toml'];
   const within = options.within ?? 'exec "$0" "$@"';
   const running = host.spawn(['sh', '-ec', within, ...argv], { cwd: folder });
   const ask = async <T>(question: (client: ControlClient) => Promise<T>): Promise<T> => {
-    using client = await connectControl(join(folder, 'state/control.sock'));
+    using client = await connectControl(options.socket ?? join(folder, 'state/control.sock'));
     return await question(client);
   };
   return {
@@ -99,10 +103,10 @@ export function launchPosternd(host: Host, options: PosterndOptions): Posternd {
   };
 }
 
-/** `state` in the folder of a daemon that keeps its state elsewhere would not be found by `ask`. */
+/** Opens the door of `sshDoor`, in the notation of packet-spec.ts. */
 export const KNOCK = '7000 u8000 9000';
 
-/** A door of port 22 that `KNOCK` opens. */
+/** A door of port 22; `rest` are more lines of it. */
 export function sshDoor(openFor: string, rest = ''): string {
   return `[door.ssh]
 protect = ["tcp/22"]

@@ -1,0 +1,380 @@
+/** What the commands that talk to the daemon print, word for word, before a daemon that is only pretended. */
+
+import assert from 'node:assert/strict';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
+import { main } from '../../src/cli/postern.ts';
+import { Refusal } from '../../src/control/controlled.ts';
+import { controlDaemon } from '../support/control-daemon.ts';
+import { ENTRIES, STATUS } from '../support/fake-controlled.ts';
+import { FakeTerminal } from '../support/fake-terminal.ts';
+import { Running } from '../support/running.ts';
+
+process.env.TZ = 'UTC';
+
+const done = (out: string) => ({ status: 0, out, err: '' });
+
+const STATUS_TEXT = `\
+postern 0.1.0, up 1d 02h, nftables
+watcher 4242: 2 attempts under way, 123456 packets, 0 lost, 4 dropped (truncated 3, link-type 1), landlock 7, seccomp
+
+DOOR  PORTS                  OPEN FOR        LEFT    BY
+ssh   tcp/22                 192.0.2.7       25s     knock
+                             2001:db8:1:2::  1h 01m  hand (alice)
+web   tcp/80, tcp/8000-8010  closed
+
+BANNED         LEFT
+198.51.100.66  9m 59s
+`;
+
+test('`postern status` shows doors, grants, bans and health', async () => {
+  await using at = await controlDaemon();
+  assert.deepEqual(await at.postern('status'), done(STATUS_TEXT));
+});
+
+test('`postern status` in a terminal says the same in colour, unless NO_COLOR', async () => {
+  await using at = await controlDaemon();
+  const size = { columns: 80, rows: 24 };
+  const coloured = new FakeTerminal(size);
+  assert.equal(await at.runAt(coloured, 'status'), 0);
+  assert.notEqual(coloured.out, STATUS_TEXT);
+  assert.equal(stripVTControlCharacters(coloured.out), STATUS_TEXT);
+  for (const environment of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
+    const plain = new FakeTerminal(size, environment);
+    await at.runAt(plain, 'status');
+    assert.equal(plain.out, STATUS_TEXT);
+  }
+});
+
+test('`postern status --json` is the status as the socket has it, on one line', async () => {
+  await using at = await controlDaemon();
+  const { status, out, err } = await at.postern('status', '--json');
+  assert.deepEqual([status, err, out.indexOf('\n')], [0, '', out.length - 1]);
+  assert.deepEqual(JSON.parse(out), STATUS);
+});
+
+test('`postern status` says what is not well, and keeps what others wrote harmless', async () => {
+  await using at = await controlDaemon({
+    status: async () => ({
+      ...STATUS,
+      doors: [
+        {
+          name: 'ssh',
+          protect: ['tcp/22'],
+          grants: [
+            { source: '192.0.2.7', remaining_ms: Number.POSITIVE_INFINITY, via: 'adopted', user: 'a\x1b[2Jb\u202e' },
+          ],
+        },
+      ],
+      bans: [],
+      watcher: { ...STATUS.watcher, pid: undefined },
+      warnings: ['the state is in memory only'],
+    }),
+  });
+  assert.deepEqual(
+    await at.postern('status'),
+    done(`\
+postern 0.1.0, up 1d 02h, nftables
+The watcher does not run: nobody hears knocks
+
+DOOR  PORTS   OPEN FOR   LEFT      BY
+ssh   tcp/22  192.0.2.7  no limit  adopted (a\\x1b[2Jb\\u{202e})
+
+warning: the state is in memory only
+`),
+  );
+});
+
+test('`postern show` shows how a door is knocked on', async () => {
+  await using at = await controlDaemon();
+  assert.deepEqual(
+    await at.postern('show', 'ssh'),
+    done(`\
+door       ssh
+protects   tcp/22
+opens for  30s, begun anew by another knock; sessions go on after that
+knock      tcp/7000 udp/8000 tcp/9000, within 10s
+try        knock HOST 7000 8000:udp 9000
+`),
+  );
+  const { out } = await at.postern('show', 'ssh', '--json');
+  assert.deepEqual(JSON.parse(out), {
+    name: 'ssh',
+    protect: ['tcp/22'],
+    open_for_ms: 30_000,
+    renew: true,
+    close: 'keep',
+    steps: ['tcp/7000', 'udp/8000', 'tcp/9000'],
+    within_ms: 10_000,
+  });
+});
+
+test('`postern show` takes a door from the configuration when no daemon runs', async () => {
+  await using at = await controlDaemon();
+  const { out: asked } = await at.postern('show', 'ssh', '--json');
+  await at.stop();
+  assert.deepEqual(await at.postern('show', 'ssh', '--json'), done(asked));
+  assert.deepEqual(
+    await at.postern('show', 'hand'),
+    done(`\
+door       hand
+protects   tcp/443 tcp/8000-8010
+opens for  1h, whatever is knocked meanwhile; sessions are reset after that
+knock      none: postern open hand ADDRESS
+
+No daemon runs; this is from ${at.config}
+`),
+  );
+  assert.deepEqual(await at.postern('show', 'nosuch'), {
+    status: 1,
+    out: '',
+    err: `postern: There is no door "nosuch" in ${at.config}\nhint: There are ssh, hand\n`,
+  });
+  writeFileSync(at.config, '[door.ssh]\nprotekt = ["tcp/22"]\n');
+  const { status, err } = await at.postern('show', 'ssh');
+  assert.equal(status, 1);
+  assert.match(err, /^postern: .*postern\.toml:2: .*protekt/);
+});
+
+test('`postern open` opens a door, for its own time or another', async () => {
+  await using at = await controlDaemon();
+  assert.deepEqual(await at.postern('open', 'ssh', '192.0.2.7'), done('ssh is open for 192.0.2.7, 30s left\n'));
+  assert.deepEqual(
+    await at.postern('open', 'ssh', '2001:DB8::0:7', '--for', '1h30m'),
+    done('ssh is open for 2001:db8::7, 1h 30m left\n'),
+  );
+  assert.deepEqual(
+    await at.postern('open', 'ssh', '192.0.2.7', '--json'),
+    done('{"source":"192.0.2.7","remaining_ms":30000,"via":"hand"}\n'),
+  );
+  assert.deepEqual(at.daemon.calls, [
+    'open ssh 192.0.2.7 undefined',
+    'open ssh 2001:db8::7 5400000',
+    'open ssh 192.0.2.7 undefined',
+  ]);
+});
+
+test('`postern close` ends one grant or all; what was not open is no failure', async () => {
+  await using at = await controlDaemon();
+  assert.deepEqual(await at.postern('close', 'ssh', '192.0.2.7'), done('ssh is closed for 192.0.2.7\n'));
+  assert.deepEqual(await at.postern('close', 'ssh', '192.0.2.8'), done('ssh was not open for 192.0.2.8\n'));
+  assert.deepEqual(await at.postern('close', 'ssh'), done('ssh is closed, 2 grants ended\n'));
+  assert.deepEqual(await at.postern('close', 'ssh', '--json'), done('{"closed":2}\n'));
+});
+
+test('what the daemon refuses is told, with status 1', async () => {
+  await using at = await controlDaemon();
+  for (const words of [
+    ['open', 'shh', '192.0.2.7'],
+    ['close', 'shh'],
+    ['show', 'shh'],
+  ]) {
+    const refused = { status: 1, out: '', err: 'postern: There is no door "shh": there are ssh, web\n' };
+    assert.deepEqual(await at.postern(...words), refused);
+  }
+});
+
+test('`postern reload` says what was read, or everything that is wrong', async () => {
+  await using good = await controlDaemon({
+    reload: async () => ({ doors: 1, warnings: ['postern.toml:3: warning: x\nhint: y'] }),
+  });
+  assert.deepEqual(await good.postern('reload'), {
+    status: 0,
+    out: 'reloaded: 1 door\n',
+    err: 'postern.toml:3: warning: x\nhint: y\n',
+  });
+  assert.deepEqual((await good.postern('reload', '--json')).err, '');
+  await using bad = await controlDaemon({
+    reload: async () => {
+      throw new Refusal('postern.toml:3: Unknown key "protekt"\nhint: Write "protect"');
+    },
+  });
+  assert.deepEqual(await bad.postern('reload'), {
+    status: 1,
+    out: '',
+    err: 'postern: postern.toml:3: Unknown key "protekt"\nhint: Write "protect"\n',
+  });
+});
+
+test('`postern reload` reaches the daemon while the configuration is broken', async () => {
+  await using at = await controlDaemon();
+  for (const rest of ['[door.ssh]\nprotekt = 3\n', '[capture]\ninterfaces = 7\n']) {
+    writeFileSync(at.config, `[control]\nsocket = "${at.socket}"\n${rest}`);
+    assert.deepEqual(await at.postern('reload'), done('reloaded: 2 doors\n'));
+  }
+});
+
+test('`postern log` prints what happened, a line an event', async () => {
+  await using at = await controlDaemon();
+  assert.deepEqual(
+    await at.postern('log'),
+    done(`\
+2030-01-31 12:00:00  started
+2030-01-31 12:00:01  opened    ssh   192.0.2.7    by knock
+2030-01-31 12:00:02  failed    ssh   192.0.2.9    strays
+2030-01-31 12:00:31  expired   ssh   192.0.2.7    by knock
+`),
+  );
+  const { out } = await at.postern('log', '--json');
+  assert.equal(
+    out.split('\n')[2],
+    '{"time":"2030-01-31T12:00:02.000Z","type":"failed","door":"ssh","source":"192.0.2.9","reason":"strays","id":3}',
+  );
+});
+
+test('`postern log` asks for what its options say', async () => {
+  await using at = await controlDaemon();
+  const words = [
+    '-d',
+    'ssh',
+    '--source',
+    '2001:DB8::1',
+    '--type',
+    'opened,closed',
+    '-t',
+    'denied',
+    '-n',
+    '5',
+    '--since',
+  ];
+  assert.equal((await at.postern('log', ...words, '2030-01-31T11:00:00Z')).status, 0);
+  assert.deepEqual(at.daemon.calls, [
+    `log ${JSON.stringify({ door: 'ssh', source: '2001:db8::1', types: ['opened', 'closed', 'denied'], since: ENTRIES[0]!.time - 3_600_000, limit: 5 })}`,
+  ]);
+});
+
+test('`postern log --follow` goes on with what happens and says nothing twice', async () => {
+  await using at = await controlDaemon({
+    log: async () => {
+      // Happens between question and answer.
+      at.daemon.happen({ kind: 'history', entry: ENTRIES[1]! });
+      return ENTRIES.slice(0, 2);
+    },
+  });
+  const terminal = new FakeTerminal();
+  const ended = at.runAt(terminal, 'log', '--follow', '--json');
+  await terminal.waitFor(/opened/);
+  at.daemon.happen({ kind: 'stage', time: 0, door: 'ssh', source: '192.0.2.9', stage: 1, of: 3 });
+  at.daemon.happen({ kind: 'history', entry: ENTRIES[2]! });
+  await terminal.waitFor(/failed/);
+  terminal.interrupt();
+  assert.equal(await ended, 0);
+  const types = terminal.out
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => (JSON.parse(line) as { type: string }).type);
+  assert.deepEqual(types, ['started', 'opened', 'failed']);
+});
+
+test('`postern log --follow` fails when the daemon goes away', async () => {
+  await using at = await controlDaemon();
+  const terminal = new FakeTerminal();
+  const ended = at.runAt(terminal, 'log', '--follow');
+  await terminal.waitFor(/expired/);
+  await at.stop();
+  assert.equal(await ended, 1);
+  assert.equal(terminal.err, 'postern: The daemon ended the connection\n');
+});
+
+test('`postern watch` without a terminal is text: the status, then a line an event', async () => {
+  await using at = await controlDaemon();
+  const terminal = new FakeTerminal();
+  const ended = at.runAt(terminal, 'watch');
+  await terminal.waitFor(/BANNED/);
+  at.daemon.happen({ kind: 'stage', time: ENTRIES[1]!.time, door: 'ssh', source: '192.0.2.9', stage: 1, of: 3 });
+  await terminal.waitFor(/stage/);
+  terminal.interrupt();
+  assert.equal(await ended, 0);
+  assert.equal(terminal.out, `${STATUS_TEXT}\n2030-01-31 12:00:01  stage     ssh   192.0.2.9    ●○○\n`);
+});
+
+const NO_DAEMON = (socket: string) =>
+  `postern: No daemon at ${socket}\nhint: Start posternd, or name its configuration: postern --config FILE ...\n`;
+
+test('without a daemon, every command says where it looked', async () => {
+  await using at = await controlDaemon();
+  await at.stop();
+  for (const words of [['status'], ['open', 'ssh', '192.0.2.7'], ['close', 'ssh'], ['log'], ['watch'], ['reload']]) {
+    assert.deepEqual(await at.postern(...words), { status: 1, out: '', err: NO_DAEMON(at.socket) });
+  }
+});
+
+test('a socket without permission names the group', { skip: process.geteuid?.() !== 0 && 'needs root' }, async () => {
+  await using at = await controlDaemon();
+  chmodSync(at.folder, 0o755);
+  chmodSync(join(at.folder, 'state'), 0o755);
+  const program = `process.setgroups([]); process.setgid(65534); process.setuid(65534);
+    import(${JSON.stringify(join(import.meta.dirname, '../../src/cli/postern.ts'))})
+      .then(({ main }) => main(['--socket', ${JSON.stringify(at.socket)}, 'status'])).then((status) => process.exit(status));`;
+  const { status, stderr } = await new Running([process.execPath, '-e', program]).end({ mayFail: true });
+  assert.equal(
+    stderr,
+    `postern: No permission to use ${at.socket}\nhint: Become root, or join the group: usermod -aG postern USER, then log in again\n`,
+  );
+  assert.equal(status, 1);
+});
+
+test('`--config` and `--socket` are taken before and after the command', async () => {
+  await using at = await controlDaemon();
+  for (const words of [
+    ['--socket', at.socket, 'close', 'ssh'],
+    ['close', 'ssh', '--socket', at.socket],
+    ['close', '-c', at.config, 'ssh'],
+  ]) {
+    const terminal = new FakeTerminal();
+    assert.equal(await main(words, terminal), 0, terminal.err);
+  }
+});
+
+const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
+  [['dance'], /^postern: unknown command 'dance'/],
+  [['open', 'ssh'], /^postern: missing required argument 'source'/],
+  [['open', 'ssh', '1..2.3'], /Write an IP address such as "192\.0\.2\.7"\.$/m],
+  [['open', 'ssh', '192.0.2.7', '--for', '30'], /Add a unit: "30s" is seconds/],
+  [['close'], /^postern: missing required argument 'door'/],
+  [['log', '--type', 'closd'], /There is no "closd"; there are opened,/],
+  [['log', '--since', 'yesterday'], /Write "1h" for an hour ago/],
+  [['log', '--limit', '0'], /Write a whole number from 1 to 10000\.$/m],
+  [['status', '--jsn'], /^postern: unknown option '--jsn'/],
+  [['status', 'ssh'], /^postern: too many arguments/],
+  [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish\.$/m],
+];
+
+for (const [words, message] of MISTAKES) {
+  test(`\`postern ${words.join(' ')}\` is a usage error`, async () => {
+    await using at = await controlDaemon();
+    const { status, out, err } = await at.postern(...words);
+    assert.deepEqual([status, out], [2, '']);
+    assert.match(err, message);
+    assert.deepEqual(at.daemon.calls, []);
+  });
+}
+
+test('a configuration that cannot be read, or does not tell the socket, is a failure', async () => {
+  await using at = await controlDaemon();
+  const missing = new FakeTerminal();
+  assert.equal(await main(['--config', join(at.folder, 'nosuch.toml'), 'status'], missing), 1);
+  assert.match(missing.err, /nosuch\.toml: No such file or directory\nhint: Name the socket itself/);
+  writeFileSync(at.config, '[control]\nsocket = 7\n');
+  const { status, err } = await at.postern('status');
+  assert.equal(status, 1);
+  assert.match(
+    err,
+    /^postern: Cannot tell from .*postern\.toml where the daemon listens\nhint: Correct it \(postern check/,
+  );
+});
+
+test('`postern show` says what to do with a configuration of knockd', async () => {
+  await using at = await controlDaemon();
+  const file = join(at.folder, 'knockd.conf');
+  writeFileSync(file, '[options]\n\tlogfile = /var/log/knockd.log\n');
+  const terminal = new FakeTerminal();
+  await at.stop();
+  assert.equal(await main(['--socket', at.socket, '--config', file, 'show', 'ssh'], terminal), 1);
+  assert.match(
+    terminal.err,
+    /^postern: No daemon at .*, and .*knockd\.conf is a configuration of knockd\nhint: Turn it into/,
+  );
+});

@@ -1,0 +1,170 @@
+/** `postern watch` at a terminal, and the lines it draws. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { paintFor } from '../../src/cli/terminal.ts';
+import { WatchView } from '../../src/cli/watch-view.ts';
+import { cutTo, widthOf } from '../../src/cli/wording.ts';
+import { wireEntry, wireEvent } from '../../src/control/wire-event.ts';
+import { controlDaemon } from '../support/control-daemon.ts';
+import { ENTRIES, STATUS } from '../support/fake-controlled.ts';
+import { FakeTerminal } from '../support/fake-terminal.ts';
+
+process.env.TZ = 'UTC';
+
+const NOON = ENTRIES[0]!.time;
+const plain = (_: string, text: string): string => text;
+const colour = paintFor({ write: () => {}, isTTY: true }, {});
+const stage = (source: string, at: number, of = 3) =>
+  wireEvent({ kind: 'stage', time: NOON, door: 'ssh', source, stage: at, of });
+const draw = (view: WatchView, now: number, size = { columns: 81, rows: 21 }): string =>
+  view
+    .draw(size, now, NOON)
+    .map((line) => line.trimEnd())
+    .join('\n');
+
+test('`WatchView` shows doors, knocks on the way and what happened last', () => {
+  const view = new WatchView(plain);
+  view.hearStatus(STATUS, 1000);
+  view.hearEvent(stage('192.0.2.9', 1), 1000);
+  view.hearEvent(stage('192.0.2.10', 2), 1000);
+  view.hearEvent(wireEntry(ENTRIES[1]!), 1000);
+  assert.equal(
+    draw(view, 1000),
+    `\
+postern 0.1.0, up 1d 02h, nftables                                      12:00:00
+
+DOOR  PORTS                  OPEN FOR        LEFT    BY
+ssh   tcp/22                 192.0.2.7       25s     knock
+                             2001:db8:1:2::  1h 01m  hand (alice)
+web   tcp/80, tcp/8000-8010  closed
+
+banned: 1 source
+
+KNOCKING    AT   STEPS  LAST
+192.0.2.10  ssh  ●●○    12:00:00
+192.0.2.9   ssh  ●○○    12:00:00
+
+LATEST
+12:00:01  opened    ssh   192.0.2.7    by knock
+
+
+
+
+watcher 4242: 2 attempts under way, 123456 packets, 0 lost, 4 dropped (truncate…
+q quits`,
+  );
+});
+
+test('`WatchView` counts grants down by itself, and never below nothing', () => {
+  const view = new WatchView(plain);
+  view.hearStatus(STATUS, 0);
+  assert.match(draw(view, 20_000), /192\.0\.2\.7 +5s /);
+  assert.match(draw(view, 90_000), /192\.0\.2\.7 +0s /);
+});
+
+test('`WatchView` forgets a knock when its door opens, it fails, or nothing more comes', () => {
+  const view = new WatchView(plain);
+  view.hearStatus(STATUS, 0);
+  view.hearEvent(stage('192.0.2.7', 2), 0);
+  view.hearEvent(stage('192.0.2.9', 2), 0);
+  view.hearEvent(stage('192.0.2.11', 2), 0);
+  view.hearEvent(wireEntry(ENTRIES[1]!), 0);
+  view.hearEvent(wireEntry(ENTRIES[2]!), 0);
+  assert.doesNotMatch(draw(view, 60_000), /192\.0\.2\.(7|9) +ssh +●/);
+  assert.match(draw(view, 60_000), /192\.0\.2\.11 +ssh +●/);
+  assert.match(draw(view, 60_001), /NOBODY KNOCKS/);
+});
+
+test('`WatchView` keeps its bounds however much comes, and says what it leaves out', () => {
+  const view = new WatchView(plain);
+  const grant = STATUS.doors[0]!.grants[0]!;
+  view.hearStatus(
+    { ...STATUS, doors: [{ ...STATUS.doors[0]!, grants: Array.from({ length: 5000 }, () => grant) }] },
+    0,
+  );
+  for (let i = 0; i < 5000; i++) view.hearEvent(stage(`10.0.${i >> 8}.${i & 255}`, 1), 0);
+  for (let i = 0; i < 5000; i++) view.hearEvent(wireEntry(ENTRIES[1]!), 0);
+  const lines = draw(view, 0, { columns: 80, rows: 40 }).split('\n');
+  assert.equal(lines.length, 40);
+  assert.ok(lines.includes('and 4982 more'));
+  assert.ok(lines.some((line) => /^and \d+ more$/.test(line)));
+});
+
+test('`WatchView` fills any window exactly, in colour too', () => {
+  const view = new WatchView(colour);
+  view.hearStatus(STATUS, 0);
+  view.hearEvent(stage('192.0.2.9', 1), 0);
+  for (const entry of ENTRIES) view.hearEvent(wireEntry(entry), 0);
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 60 }), (columns, rows) => {
+      const lines = view.draw({ columns, rows }, 0, NOON);
+      assert.equal(lines.length, rows);
+      for (const line of lines) assert.ok(widthOf(line) < columns, line);
+    }),
+  );
+});
+
+test('`cutTo()` ends what it cuts with an ellipsis and leaves colours whole', () => {
+  assert.equal(cutTo(5, 'abcde'), 'abcde');
+  assert.equal(cutTo(4, 'abcde'), 'abc…');
+  assert.equal(cutTo(0, 'abcde'), '');
+  assert.equal(
+    cutTo(4, `${colour('red', 'abc')}${colour('bold', 'def')}`),
+    `${colour('red', 'abc')}${colour('bold', '…')}`,
+  );
+});
+
+const ENTERED = '\x1b[?1049h';
+const LEFT = '\x1b[?1049l';
+
+test('`postern watch` takes the window, redraws what changed, and gives it back at q', async () => {
+  await using at = await controlDaemon();
+  const terminal = new FakeTerminal({ columns: 80, rows: 24 });
+  const ended = at.runAt(terminal, 'watch');
+  await terminal.waitFor(/192\.0\.2\.7/);
+  assert.ok(terminal.out.startsWith(ENTERED));
+  const drawn = terminal.out.length;
+  at.daemon.happen({ kind: 'stage', time: NOON, door: 'ssh', source: '192.0.2.9', stage: 1, of: 3 });
+  await terminal.waitFor(/●○○/, drawn);
+  assert.doesNotMatch(terminal.out.slice(drawn), /tcp\/8000-8010/, 'a line that did not change');
+  const before = terminal.out.length;
+  terminal.resize(60, 10);
+  await terminal.waitFor(/tcp\/8000-8010/, before);
+  terminal.press('x');
+  terminal.press('q');
+  assert.equal(await ended, 0);
+  assert.ok(terminal.out.endsWith(LEFT));
+  assert.equal(terminal.listening, false);
+  assert.equal(terminal.err, '');
+});
+
+for (const [name, stop] of [
+  ['Ctrl-C', (terminal: FakeTerminal) => terminal.press('\x03')],
+  ['a signal', (terminal: FakeTerminal) => terminal.interrupt()],
+] as const) {
+  test(`\`postern watch\` ends at ${name}`, async () => {
+    await using at = await controlDaemon();
+    const terminal = new FakeTerminal({ columns: 80, rows: 24 });
+    const ended = at.runAt(terminal, 'watch');
+    await terminal.waitFor(/192\.0\.2\.7/);
+    stop(terminal);
+    assert.equal(await ended, 0);
+    assert.ok(terminal.out.endsWith(LEFT));
+  });
+}
+
+test('`postern watch` waits for a daemon that went away', async () => {
+  await using at = await controlDaemon();
+  const terminal = new FakeTerminal({ columns: 80, rows: 24 });
+  const ended = at.runAt(terminal, 'watch');
+  await terminal.waitFor(/192\.0\.2\.7/);
+  await at.stop();
+  await terminal.waitFor(/The daemon is gone: trying to reach it/);
+  const gone = terminal.out.length;
+  await at.start();
+  await terminal.waitFor(/watcher 4242/, gone);
+  terminal.press('q');
+  assert.equal(await ended, 0);
+});

@@ -1,0 +1,203 @@
+/** Hosts as their own tools print them (`hosts/`: recorded from Debian's ufw), and as an administrator may have written them. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { Probe } from '../../src/firewall/host-rules.ts';
+import { walk } from '../../src/firewall/host-rules.ts';
+import { parseIptablesSave } from '../../src/firewall/iptables-save.ts';
+import { parseNftListing } from '../../src/firewall/nft-listing.ts';
+import { type HostListing, judgeFace, judgeHost } from '../../src/firewall/preflight.ts';
+import { doorPolicy } from '../support/firewall-contract.ts';
+
+const recorded = (name: string): string => readFileSync(join(import.meta.dirname, 'hosts', name), 'utf8');
+const SSH: Probe = { version: 4, protocol: 'tcp', port: 22 };
+
+/** What becomes of a packet to tcp/22 in `INPUT`. */
+function inputFates(rules: string, policy = 'DROP', probe = SSH): string[] {
+  const [table] = parseIptablesSave(
+    `*filter\n:INPUT ${policy} [0:0]\n:own - [0:0]\n${rules}\nCOMMIT\n`,
+    probe,
+    'iptables',
+  );
+  return [...walk(table!, table!.chains[0]!).fates].sort();
+}
+
+describe('iptables rules', () => {
+  const cases: readonly (readonly [string, readonly string[]])[] = [
+    ['', ['drop']],
+    ['-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT', ['accept']],
+    ['-A INPUT -p udp -m udp --dport 22 -j ACCEPT', ['drop']],
+    ['-A INPUT -p tcp -m tcp --dport 20:25 -j ACCEPT', ['accept']],
+    ['-A INPUT -p tcp -m multiport --dports 80,443,20:25 -j ACCEPT', ['accept']],
+    ['-A INPUT -p tcp -m multiport ! --dports 22 -j ACCEPT', ['drop']],
+    ['-A INPUT ! -p tcp -j ACCEPT', ['drop']],
+    ['-A INPUT -i lo -j ACCEPT', ['drop']],
+    ['-A INPUT ! -i lo -j ACCEPT', ['accept']],
+    ['-A INPUT -i eth0 -j ACCEPT', ['accept', 'drop']],
+    ['-A INPUT -s 192.0.2.0/24 -j ACCEPT', ['accept', 'drop']],
+    ['-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT', ['drop']],
+    ['-A INPUT -m state --state NEW -p tcp --dport 22 -j ACCEPT', ['accept']],
+    ['-A INPUT -m limit --limit 3/min -j ACCEPT', ['accept', 'drop']],
+    ['-A INPUT -m comment --comment "-j DROP everything" -p tcp --dport 22 -j ACCEPT', ['accept']],
+    ['-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT', ['accept', 'drop']],
+    ['-A INPUT -j LOG --log-prefix "[x] " --log-level 4', ['drop']],
+    ['-A INPUT -p tcp -j REJECT --reject-with tcp-reset', ['reset']],
+    ['-A INPUT -j REJECT', ['icmp']],
+    ['-A INPUT -j own\n-A own -p tcp --dport 22 -j RETURN\n-A own -j DROP\n-A INPUT -j ACCEPT', ['accept']],
+    ['-A INPUT -g own\n-A own -p tcp --dport 80 -j ACCEPT\n-A INPUT -j ACCEPT', ['drop']],
+    ['-A INPUT -j own\n-A own -j own', ['unknown']],
+    ['-A INPUT -j nosuch', ['unknown']],
+    ['-A INPUT -j NFQUEUE --queue-num 0', ['unknown']],
+    ['-A INPUT -m set --match-set admins src -j ACCEPT', ['accept', 'drop']],
+    ['-A INPUT -m rpfilter --validmark --invert -j DROP\n-A INPUT -j ACCEPT', ['accept']],
+  ];
+  for (const [rules, fates] of cases) {
+    test(rules || 'no rule: the policy', () => assert.deepEqual(inputFates(rules), fates));
+  }
+
+  test("ufw's own rules are understood to the end", () => {
+    for (const [version, name] of [
+      [4, 'ufw.iptables'],
+      [6, 'ufw.ip6tables'],
+    ] as const) {
+      const fates = (protocol: 'tcp' | 'udp', port: number): string[] => {
+        const [table] = parseIptablesSave(recorded(name), { version, protocol, port }, 'iptables');
+        return [...walk(table!, table!.chains.find((chain) => chain.name === 'INPUT')!).fates];
+      };
+      assert.deepEqual([fates('tcp', 22), fates('tcp', 80), fates('udp', 80)], [['drop'], ['accept'], ['drop']]);
+    }
+  });
+});
+
+describe('nft listings', () => {
+  const listing = (...expressions: readonly object[][]): string =>
+    JSON.stringify({
+      nftables: [
+        { metainfo: {} },
+        { table: { family: 'inet', name: 'own' } },
+        { chain: { family: 'inet', table: 'own', name: 'in', hook: 'input', type: 'filter', prio: 0, policy: 'drop' } },
+        { chain: { family: 'inet', table: 'own', name: 'more' } },
+        ...expressions.map((expr) => ({ rule: { family: 'inet', table: 'own', chain: 'in', expr } })),
+        { rule: { family: 'inet', table: 'own', chain: 'more', expr: [{ accept: null }] } },
+      ],
+    });
+  const fates = (expr: object[], probe = SSH): string[] => {
+    const [table] = parseNftListing(listing(expr), probe);
+    return [...walk(table!, table!.chains[0]!).fates].sort();
+  };
+  const match = (left: object, right: unknown, op = '=='): object => ({ match: { op, left, right } });
+  const dport = { payload: { protocol: 'tcp', field: 'dport' } };
+  const cases: readonly (readonly [string, object[], readonly string[]])[] = [
+    ['a port', [match(dport, 22), { accept: null }], ['accept']],
+    ['another port', [match(dport, 23), { accept: null }], ['drop']],
+    ['a range', [match(dport, { range: [20, 30] }), { accept: null }], ['accept']],
+    ['a set of ports and ranges', [match(dport, { set: [80, { range: [20, 30] }] }), { accept: null }], ['accept']],
+    ['not a port', [match(dport, 22, '!='), { accept: null }], ['drop']],
+    ['a named set', [match(dport, '@ports'), { accept: null }], ['accept', 'drop']],
+    ['any transport', [match({ payload: { protocol: 'th', field: 'dport' } }, 22), { accept: null }], ['accept']],
+    ['a port of UDP', [match({ payload: { protocol: 'udp', field: 'dport' } }, 22), { accept: null }], ['drop']],
+    ['conntrack', [match({ ct: { key: 'state' } }, ['established', 'related'], 'in'), { accept: null }], ['drop']],
+    [
+      'an address',
+      [match({ payload: { protocol: 'ip', field: 'saddr' } }, '192.0.2.1'), { accept: null }],
+      ['accept', 'drop'],
+    ],
+    ['a jump', [match(dport, 22), { counter: {} }, { jump: { target: 'more' } }], ['accept']],
+    [
+      'a verdict map',
+      [
+        {
+          vmap: {
+            key: dport,
+            data: {
+              set: [
+                [22, { accept: null }],
+                [23, { drop: null }],
+              ],
+            },
+          },
+        },
+      ],
+      ['accept'],
+    ],
+    ['a named verdict map', [{ vmap: { key: dport, data: '@ports' } }], ['drop', 'unknown']],
+    ['something from the future', [{ wonder: { at: 1 } }, { accept: null }], ['accept', 'drop']],
+    ['a reset', [{ reject: { type: 'tcp reset' } }], ['reset']],
+    ['another refusal', [{ reject: { type: 'icmpx', expr: 'admin-prohibited' } }], ['icmp']],
+  ];
+  for (const [name, expr, expected] of cases) test(name, () => assert.deepEqual(fates(expr), expected));
+
+  test('whatever JSON nft may print one day, it is read without an error', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.dictionary(fc.constantFrom('match', 'vmap', 'jump', 'accept', 'dnat', 'reject'), fc.jsonValue())),
+        (expr) => {
+          fates(expr);
+        },
+      ),
+    );
+  });
+});
+
+describe('findings', () => {
+  const ufw: HostListing = {
+    iptables: [
+      { version: 4, source: 'iptables', text: recorded('ufw.iptables') },
+      { version: 6, source: 'iptables', text: recorded('ufw.ip6tables') },
+    ],
+  };
+
+  test('ufw refuses what was not allowed, and the hint is its own command', () => {
+    assert.deepEqual(judgeHost([doorPolicy('ssh', ['tcp/22']), doorPolicy('web', ['tcp/80'])], ufw), [
+      {
+        severity: 'error',
+        message:
+          'Port tcp/22 of door "ssh": ufw (chain INPUT of iptables) refuses a granted client, too, over IPv4 and IPv6',
+        hint: 'ufw allow 22/tcp (once the guard stands; it decides who gets that far)',
+      },
+    ]);
+    assert.match(judgeHost([doorPolicy('x', ['udp/5000-5010'])], ufw)[0]!.hint, /^ufw allow 5000:5010\/udp /);
+    assert.equal(judgeFace(ufw), 'drop');
+  });
+
+  test('a host without rules refuses nobody and resets unused ports', () => {
+    const bare: HostListing = { nft: '{"nftables": []}', iptables: [] };
+    assert.deepEqual(judgeHost([doorPolicy('ssh', ['tcp/22'])], bare), []);
+    assert.equal(judgeFace(bare), 'reset');
+  });
+
+  test('a host whose rules can not be read has no face', () => {
+    assert.equal(judgeFace({ iptables: [] }), undefined);
+  });
+
+  test('our own table is not somebody else', () => {
+    const own = {
+      nftables: [
+        { table: { family: 'inet', name: 'postern' } },
+        {
+          chain: {
+            family: 'inet',
+            table: 'postern',
+            name: 'prerouting',
+            hook: 'prerouting',
+            type: 'filter',
+            prio: -150,
+            policy: 'drop',
+          },
+        },
+      ],
+    };
+    assert.deepEqual(judgeHost([doorPolicy('ssh', ['tcp/22'])], { nft: JSON.stringify(own), iptables: [] }), []);
+  });
+
+  test('what only one family refuses is said of that family', () => {
+    const [finding] = judgeHost([doorPolicy('ssh', ['tcp/22'])], {
+      iptables: [{ version: 6, source: 'iptables-legacy', text: '*filter\n:INPUT DROP [0:0]\nCOMMIT\n' }],
+    });
+    assert.match(finding!.message, /chain INPUT of iptables-legacy refuses a granted client, too, over IPv6$/);
+    assert.match(finding!.hint, /^ip6tables-legacy -I INPUT -p tcp --dport 22 -j ACCEPT /);
+  });
+});
