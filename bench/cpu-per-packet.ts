@@ -112,7 +112,7 @@ async function warmUp(bench: Bench, sender: Sender, daemon: Daemon): Promise<voi
 }
 
 /**
- * Attempts of all ages open the door: nine in ten at least, because a busy machine may have lost a packet of the fill. Not the very
+ * Attempts of all ages open the door: three in four at least, because a daemon may have lost packets of the fill. Not the very
  * oldest, with whose end knockd forgets all the others.
  */
 async function prove(bench: Bench, sender: Sender, daemon: Daemon, opened: string, filled: number): Promise<void> {
@@ -125,7 +125,7 @@ async function prove(bench: Bench, sender: Sender, daemon: Daemon, opened: strin
     return sources.filter((source) => seen.includes(source)).length;
   };
   for (let tries = 0; alive() < PROOFS && tries < 50; tries += 1) await sleep(100);
-  if (alive() >= PROOFS * 0.9) return;
+  if (alive() >= PROOFS * 0.75) return;
   throw new Error(
     `${daemon.contestant}: of ${PROOFS} of ${filled} attempts only ${alive()} were alive and opened the door`,
   );

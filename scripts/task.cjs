@@ -34,6 +34,9 @@ const TASKS = {
       'ip',
       'ethtool',
       'ps',
+      'ufw',
+      'firewalld',
+      'dbus-daemon',
     ],
   },
   demo: { script: 'scripts/demo.ts', programs: ['nft', 'ip', 'sshd'] },
@@ -41,10 +44,10 @@ const TASKS = {
 };
 
 /** The Debian package of each program that does not bear its name. */
-const PACKAGES = { nft: 'nftables', sshd: 'openssh-server', ip: 'iproute2', ps: 'procps' };
+const PACKAGES = { nft: 'nftables', sshd: 'openssh-server', ip: 'iproute2', ps: 'procps', 'dbus-daemon': 'dbus' };
 
 /** Services that come enabled with a package of ours. */
-const SERVICES = { 'openssh-server': 'ssh', knockd: 'knockd' };
+const SERVICES = { 'openssh-server': 'ssh', knockd: 'knockd', ufw: 'ufw', firewalld: 'firewalld' };
 
 /** Its own policy-rc.d is how Debian says "install, but start nothing"; one that is there already is left alone. */
 const INSTALL = `
@@ -59,7 +62,8 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get -q -o DPkg::Lock::Timeout=120 update || echo 'apt-get update failed; trying with the lists that are there'
 apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends $packages || exit 1
 for service in $services; do
-  update-rc.d "$service" disable
+  update-rc.d "$service" disable || true
+  if command -v systemctl > /dev/null; then systemctl disable "$service" || true; fi
 done
 exit 0
 `;

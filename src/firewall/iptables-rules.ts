@@ -59,6 +59,16 @@ export function parseStanding(save: string): StandingTable[] {
   return tables;
 }
 
+/** `iptables-save` as it would be without us: what the host itself does. */
+export function withoutGuard(save: string): string {
+  const ours = (line: string): boolean =>
+    /^(?::|-A )POSTERN(?:-\S+)? /.test(line) || (line.startsWith('-A ') && leadsToUs(line));
+  return save
+    .split('\n')
+    .filter((line) => !ours(line))
+    .join('\n');
+}
+
 /** The TCP ports that are guarded already, by what stands. */
 export function guardedPorts(standing: readonly StandingTable[]): { readonly first: number; readonly last: number }[] {
   const mangle = standing.find(({ table }) => table === 'mangle');

@@ -14,28 +14,23 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
-import { contains, networkOf, type Prefix } from '../core/policy.ts';
+import { networkOf, type Prefix } from '../core/policy.ts';
 import { after } from '../platform/timer.ts';
 import { type Ban, type FirewallDriver, FirewallError, type Grant, type Guard } from './driver.ts';
+import { forgetSessions, makeSets, setsOf } from './guard-sets.ts';
 import { watchGuard } from './guard-watch.ts';
 import {
   addSession,
   addSource,
   banSetName,
-  createSessions,
-  createSources,
   doorOfSetName,
   isOurSet,
   LONGEST,
   liveSetName,
   openSetName,
-  parseElements,
   parseHeaders,
-  parseSavedSets,
-  type SetElement,
-  type SetHeader,
-  SWAP_SET,
 } from './ipset.ts';
+import { elementsOf, ipset, isMissingSet, ourSets, restoreSets } from './ipset-tool.ts';
 import { answers, guardedPorts, guardText, parseStanding, removalText, type StandingTable } from './iptables-rules.ts';
 import { Lane } from './lane.ts';
 import { checkGuard } from './nft-rules.ts';
@@ -47,7 +42,6 @@ import { refusal, runTool } from './tool.ts';
 const LIVE_TIME = 5 * 24 * 3_600_000;
 /** Of nf_tables, where the rules of iptables are. */
 const TABLES = ['mangle', 'filter', 'nat', 'security'];
-const LIST_TRIES = 3;
 
 export interface IptablesOptions {
   /** The programs to use: the host's choice unless said. */
@@ -87,7 +81,7 @@ class IptablesDriver implements FirewallDriver {
         const standing = await this.#standing();
         const headers = parseHeaders(await ipset(['list', '-terse']));
         const sets = setsOf(guard);
-        await this.#makeSets(guard, sets, headers);
+        await makeSets(guard, sets, headers);
         await this.#seed(guard, standing);
         await this.#putInForce(guard, standing);
         this.#guard = guard;
@@ -122,7 +116,13 @@ class IptablesDriver implements FirewallDriver {
       const what = `close door "${door}" for ${printAddress(source)}`;
       await this.#takeOut(openSetName(door, family(source)), source, what);
       if (policy === undefined || policy.close === 'keep') return;
-      await this.#forgetLive(source, (port) => ports.some(({ first, last }) => first <= port && port <= last), what);
+      try {
+        await forgetSessions(this.#block(source), (port) =>
+          ports.some(({ first, last }) => first <= port && port <= last),
+        );
+      } catch (error) {
+        throw refusal(`Cannot ${what}`, error);
+      }
     });
     if (policy?.close !== 'kill' || ports.length === 0) return;
     const failure = await resetSessions(this.#block(source), ports);
@@ -200,34 +200,6 @@ class IptablesDriver implements FirewallDriver {
     for (const watch of this.#watches) watch.close();
     this.#forgetEndings();
     await this.#lane.settled();
-  }
-
-  /** Makes the sets that are missing. One that masks to another prefix is made again and filled from the old one. */
-  async #makeSets(guard: Guard, sets: readonly SetPlan[], headers: readonly SetHeader[]): Promise<void> {
-    const standing = new Map(headers.map((header) => [header.name, header]));
-    const other = sets.filter(
-      ({ name, version, sources }) =>
-        sources && version === 6 && (standing.get(name)?.netmask ?? guard.ipv6Prefix) !== guard.ipv6Prefix,
-    );
-    const members = await elementsOf(other.map(({ name }) => name));
-    const lines = other.flatMap(({ name }) => [
-      createSources(SWAP_SET, 6, guard.ipv6Prefix),
-      `flush ${SWAP_SET}`,
-      ...members
-        .filter(({ set }) => set === name)
-        .map(({ source, remaining, comment }) =>
-          Number.isFinite(remaining)
-            ? addSource(SWAP_SET, source, remaining, comment)
-            : `add ${SWAP_SET} ${printAddress(source)} timeout 0`,
-        ),
-      `swap ${SWAP_SET} ${name}`,
-      `destroy ${SWAP_SET}`,
-    ]);
-    for (const { name, version, sources } of sets) {
-      if (other.some((each) => each.name === name)) continue;
-      lines.push(sources ? createSources(name, version, guard.ipv6Prefix) : createSessions(name, version));
-    }
-    await restoreSets(lines);
   }
 
   /** Lets the sessions go on that live on ports which were not guarded before. */
@@ -325,23 +297,6 @@ class IptablesDriver implements FirewallDriver {
     this.#endings.clear();
   }
 
-  /** Ends the leave of sessions older than the guard. */
-  async #forgetLive(source: Address, onPort: (port: number) => boolean, what: string): Promise<void> {
-    const set = liveSetName(family(source));
-    const mine = this.#block(source);
-    try {
-      const saved = await ipset(['save', set]);
-      const lines = saved.split('\n').flatMap((line) => {
-        const [element] = parseElements(line);
-        if (element === undefined || !contains(mine, element.source) || !onPort(Number(element.comment))) return [];
-        return [`del ${set} ${printAddress(element.source)},tcp:${element.port}`];
-      });
-      await restoreSets(lines);
-    } catch (error) {
-      if (!isMissingSet(error)) throw refusal(`Cannot ${what}`, error);
-    }
-  }
-
   #block(source: Address): Prefix {
     if (this.#guard === undefined) throw new FirewallError('The guard is not installed yet');
     const length = family(source) === 4 ? 32 : this.#guard.ipv6Prefix;
@@ -377,21 +332,6 @@ class IptablesDriver implements FirewallDriver {
   }
 }
 
-interface SetPlan {
-  readonly name: string;
-  readonly version: Family;
-  /** Sources, or sessions. */
-  readonly sources: boolean;
-}
-
-function setsOf(guard: Guard): SetPlan[] {
-  return ([4, 6] as const).flatMap((version) => [
-    { name: banSetName(version), version, sources: true },
-    { name: liveSetName(version), version, sources: false },
-    ...guard.doors.map(({ name }) => ({ name: openSetName(name, version), version, sources: true })),
-  ]);
-}
-
 /** IPv6 only where the kernel has it. */
 function families(): readonly Family[] {
   return existsSync('/proc/net/if_inet6') ? [4, 6] : [4];
@@ -399,37 +339,6 @@ function families(): readonly Family[] {
 
 function iptables(version: Family): string {
   return version === 4 ? 'iptables' : 'ip6tables';
-}
-
-async function ourSets(): Promise<string[]> {
-  return (await ipset(['list', '-name'])).split('\n').filter(isOurSet);
-}
-
-/** What is in these sets, asked of one process: `ipset save` alone would print everybody's. */
-async function elementsOf(names: readonly string[]): Promise<SetElement[]> {
-  if (names.length === 0) return [];
-  for (let turn = 1; ; turn += 1) {
-    const text = await ipset(['-'], names.map((name) => `save ${name}\n`).join(''));
-    const seen = new Set(parseSavedSets(text));
-    if (names.every((name) => seen.has(name))) {
-      // It prints again what it has printed before.
-      const elements = new Map(parseElements(text).map((element) => [keyOf(element), element]));
-      return [...elements.values()];
-    }
-    if (turn === LIST_TRIES) throw new FirewallError('ipset lists only some of the sets');
-  }
-}
-
-function keyOf({ set, source, port }: SetElement): string {
-  return `${set} ${printAddress(source)} ${port ?? ''}`;
-}
-
-async function restoreSets(lines: readonly string[]): Promise<void> {
-  if (lines.length > 0) await ipset(['restore', '-exist'], `${lines.join('\n')}\n`);
-}
-
-function ipset(argv: readonly string[], input = ''): Promise<string> {
-  return runTool(['ipset', ...argv], input);
 }
 
 function digestOf(standing: Standing): string {
@@ -442,10 +351,6 @@ function digestOf(standing: Standing): string {
 
 function checkTime(time: number, what: string): void {
   if (time > LONGEST) throw new FirewallError(`ipset keeps ${what} open for at most 24 days`);
-}
-
-function isMissingSet(error: unknown): boolean {
-  return /set with the given name does not exist/.test((error as Error).message);
 }
 
 function explained(error: unknown): unknown {

@@ -243,6 +243,6 @@ class PfDriver implements FirewallDriver {
   }
 
   #pfctl(words: readonly string[], input = ''): Promise<string> {
-    return runTool([`${this.#folder}pfctl`, '-q', ...words], input);
+    return runTool([`${this.#folder}pfctl`, ...words], input);
   }
 }

@@ -10,6 +10,7 @@ import { listeningPorts } from '../platform/listeners.ts';
 import { feedProgram } from '../platform/process.ts';
 import type { Face, Guard } from './driver.ts';
 import { type Fate, type HostChain, type HostTable, type Probe, walk } from './host-rules.ts';
+import { withoutGuard } from './iptables-rules.ts';
 import { parseIptablesSave } from './iptables-save.ts';
 import { parseNftListing } from './nft-listing.ts';
 import { guardRules, TABLE } from './nft-rules.ts';
@@ -140,7 +141,7 @@ function verdictOf(listing: HostListing, probe: Probe): Verdict {
 function hostTables(listing: HostListing, probe: Probe): HostTable[] {
   const saved = listing.iptables
     .filter(({ version }) => version === probe.version)
-    .flatMap(({ text, source }) => parseIptablesSave(text, probe, source));
+    .flatMap(({ text, source }) => parseIptablesSave(withoutGuard(text), probe, source));
   const native = (listing.nft === undefined ? [] : parseNftListing(listing.nft, probe)).filter(({ family, name }) => {
     if (family === 'inet' && name === TABLE) return false;
     // iptables-nft's own tables are read better from iptables-save.

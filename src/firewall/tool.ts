@@ -10,7 +10,7 @@ export async function runTool(argv: readonly [string, ...string[]], input = ''):
   const { ending, output, complaints } = await feedProgram(argv, input, LIMITS);
   if ('status' in ending && ending.status === 0) return output;
   if ('failed' in ending) throw new FirewallError(`cannot start ${argv[0]}: ${ending.failed}`);
-  const said = complaints.split('\n').find((line) => line.trim() !== '' && !/^#|^Try `/.test(line));
+  const said = complaints.split('\n').find((line) => line.trim() !== '' && !/^#|^Try `|ALTQ/.test(line));
   const how = 'signal' in ending ? `it was ended by ${ending.signal}` : `it ended with status ${ending.status}`;
   throw new FirewallError(`${argv[0]} says: ${said?.trim() ?? how}`);
 }

@@ -31,8 +31,8 @@ export interface LiveGrant {
 export interface GrantPorts {
   readonly driver: FirewallDriver;
   readonly rows: GrantRows;
-  /** What we have to close, where the kernel does not. */
-  readonly closes: DueCloses;
+  /** What we have to close, where the kernel does not: needed unless the driver `expires`. */
+  readonly closes?: DueCloses;
   readonly record: (event: HistoryEvent) => void;
   /** Runs a hook of the door in its own time; never throws. */
   readonly hook: (door: DoorPolicy, when: 'open' | 'close', grant: LiveGrant) => void;
@@ -111,7 +111,7 @@ export class Grants {
   /** Compares state and kernel at start, and settles every difference; what stands is recorded as adopted. */
   async reconcile(): Promise<void> {
     const { driver, rows, closes, wallNow } = this.#ports;
-    await closes.settle(new Set(this.#doors.keys()));
+    await closes?.settle(new Set(this.#doors.keys()));
     const standing = new Map<string, Grant>();
     for (const grant of (await driver.list()).grants) standing.set(keyOf(grant.door, grant.source), grant);
     for (const row of rows.all()) {
@@ -126,7 +126,12 @@ export class Grants {
       else await this.#bury(row, source, door);
     }
     for (const { door, source, remaining, comment } of standing.values()) {
-      this.#adopt({ door, via: 'adopted' }, source, Math.min(remaining, closes.left(door, source)), comment);
+      this.#adopt(
+        { door, via: 'adopted' },
+        source,
+        Math.min(remaining, closes?.left(door, source) ?? remaining),
+        comment,
+      );
     }
   }
 
@@ -167,13 +172,13 @@ export class Grants {
       return { opened: before };
     const earlier = this.#ports.rows.get({ door: name, source: printAddress(source) });
     this.#put(name, source, how, remaining, earlier?.opened);
-    const takeBack = this.#ports.closes.opening(name, source, remaining);
-    this.#opening.set(key, name);
+    const takeBack = this.#ports.closes?.opening(name, source, remaining);
+    if (!before) this.#opening.set(key, name);
     try {
       await driver.open(toGrant({ door: name, source, via: how.via, ...userOf(how) }, remaining));
     } catch (error) {
       this.#opening.delete(key);
-      takeBack();
+      takeBack?.();
       if (earlier) this.#ports.rows.put(earlier);
       else this.#ports.rows.end({ door: name, source: printAddress(source) });
       const detail = (error as Error).message;
@@ -213,7 +218,7 @@ export class Grants {
 
   async #reopen(row: GrantRow, source: Address, left: number): Promise<void> {
     const grant = { door: row.door, source, via: row.via, ...userOf(row) };
-    this.#ports.closes.opening(row.door, source, left);
+    this.#ports.closes?.opening(row.door, source, left);
     try {
       await this.#ports.driver.open(toGrant(grant, left));
     } catch (error) {
@@ -232,7 +237,7 @@ export class Grants {
     const about = { door: row.door, source: row.source, via: row.via, ...userOf(row) };
     if (door && source && !(await this.#finish(door, source))) return void this.#hold({ ...about, source }, AGAIN);
     rows.end(row);
-    if (source) closes.closed(row.door, source);
+    if (source) closes?.closed(row.door, source);
     record(door ? { ...about, type: 'expired' } : { ...about, type: 'closed', reason: 'the door is gone' });
     if (door && source) hook(door, 'close', { ...about, source, until: monotonicNow() });
   }
@@ -286,7 +291,7 @@ export class Grants {
     this.#held.delete(key);
     const source = printAddress(held.source);
     this.#ports.rows.end({ door: held.door, source });
-    this.#ports.closes.closed(held.door, held.source);
+    this.#ports.closes?.closed(held.door, held.source);
     this.#ports.record({ ...how, door: held.door, source, via: held.via, ...userOf(held) });
     const door = this.#doors.get(held.door);
     if (door) this.#ports.hook(door, 'close', held);

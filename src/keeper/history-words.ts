@@ -40,5 +40,10 @@ export function printEvent(event: HistoryEvent): string {
   const subject = door === undefined ? '' : `${door}: `;
   const object = source === undefined ? '' : ` ${source}`;
   const notes = [via, user, reason].filter((note) => note !== undefined).join(', ');
-  return `${subject}${WORDS[type].verb}${object}${notes === '' ? '' : ` (${notes})`}${detail === undefined ? '' : `: ${detail}`}`;
+  return `${subject}${WORDS[type].verb}${object}${notes === '' ? '' : ` (${notes})`}${detail === undefined ? '' : `: ${onOneLine(detail)}`}`;
+}
+
+/** What programs wrote must neither begin a line of its own in the log nor steer the terminal that shows it. */
+function onOneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, ' / ').replaceAll(/\p{Cc}/gu, '?');
 }

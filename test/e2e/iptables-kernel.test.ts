@@ -234,6 +234,14 @@ for (const backend of ['nft', 'legacy'] as const) {
       await stage.hosts.server.exec(['ipset', 'destroy', 'postern']);
     });
 
+    test('the preflight sees the host behind the guard, not the guard', async () => {
+      for (const face of ['drop', 'reset'] as const) {
+        await install([SSH], { face });
+        assert.equal(await stage.firewall.give({ do: 'probe' }), 'reset');
+        assert.deepEqual(await stage.firewall.give({ do: 'preflight', doors: [SSH] }), [], face);
+      }
+    });
+
     test('a refused installation leaves the old guard as it was', async () => {
       await install([SSH]);
       await open('ssh', ALICE);

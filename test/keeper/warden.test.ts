@@ -1,0 +1,178 @@
+/** The warden's decisions that need no packets; the rest is in test/e2e/posternd*.test.ts. */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parsePosternToml } from '../../src/config/postern-toml.ts';
+import { Refusal } from '../../src/control/controlled.ts';
+import type { HistoryEvent } from '../../src/core/history.ts';
+import { type FirewallDriver, FirewallError, type Guard } from '../../src/firewall/driver.ts';
+import { Warden } from '../../src/keeper/warden.ts';
+import { refuseSpending } from '../../src/store/spent-store.ts';
+import { openMemoryState } from '../../src/store/state.ts';
+import { manualPorts, RETENTION } from '../support/state-ports.ts';
+
+function configOf(text: string) {
+  const result = parsePosternToml(new TextEncoder().encode(text), { file: 'postern.toml', directory: '/etc/postern' });
+  if (!result.ok) throw new Error(JSON.stringify(result.problems));
+  return result.config;
+}
+
+const SSH = '[door.ssh]\nprotect = ["tcp/22"]\nopen_for = "1h"\n';
+const WEB = '[door.web]\nprotect = ["tcp/80"]\n';
+
+function scene() {
+  const installed: Guard[] = [];
+  let refusal: string | undefined;
+  let next = SSH;
+  const answer = async (): Promise<void> => {
+    if (refusal !== undefined) throw new FirewallError(refusal);
+  };
+  const driver: FirewallDriver = {
+    name: 'fake',
+    expires: true,
+    install: async (guard) => {
+      await answer();
+      installed.push(guard);
+    },
+    open: answer,
+    close: answer,
+    ban: answer,
+    unban: answer,
+    list: async () => ({ grants: [], bans: [] }),
+    remove: answer,
+    watch: () => ({ close: () => {} }),
+    stop: answer,
+  };
+  const said: HistoryEvent[] = [];
+  const loaded: string[][] = [];
+  const warden = new Warden(
+    {
+      driver,
+      state: openMemoryState(refuseSpending('not here'), manualPorts(), RETENTION),
+      version: '1.2.3',
+      say: (event) => void said.push(event),
+      whisper: () => {},
+      load: () => {
+        if (next === '') throw new Refusal('postern.toml:1: It is broken');
+        return { config: configOf(next), warnings: ['postern.toml:2: A doubt'] };
+      },
+      loaded: ({ doors }) => void loaded.push(doors.map(({ name }) => name)),
+      face: async ({ doors }) => {
+        // The first asks longer than the second.
+        for (let round = 0; round < 20 / doors.length; round += 1) await Promise.resolve();
+        return { face: 'drop' };
+      },
+      warnings: [],
+      over: () => {},
+    },
+    configOf(SSH),
+  );
+  return {
+    warden,
+    installed,
+    said,
+    loaded,
+    refuse: (why: string | undefined) => {
+      refusal = why;
+    },
+    write: (text: string) => {
+      next = text;
+    },
+  };
+}
+
+const refusal = (message: RegExp) => (error: Error) => error instanceof Refusal && message.test(error.message);
+
+describe('reload', () => {
+  test('puts guard, doors and settings in force, in this order, and hands warnings on', async () => {
+    const { warden, installed, loaded, said, write } = scene();
+    write(SSH + WEB);
+    assert.deepEqual(await warden.reload(), { doors: 2, warnings: ['postern.toml:2: A doubt'] });
+    assert.deepEqual(
+      installed.map(({ doors }) => doors.map(({ name }) => name)),
+      [['ssh', 'web']],
+    );
+    assert.deepEqual(loaded, [['ssh', 'web']]);
+    assert.deepEqual(said, [{ type: 'reloaded', detail: '2 doors' }]);
+    assert.equal((await warden.show('web')).name, 'web');
+  });
+
+  test('of a broken file changes nothing', async () => {
+    const { warden, installed, loaded, said, write } = scene();
+    write('');
+    await assert.rejects(warden.reload(), refusal(/^postern\.toml:1: It is broken$/));
+    assert.deepEqual([installed, loaded, said], [[], [], []]);
+    write(WEB);
+    assert.equal((await warden.reload()).doors, 1);
+  });
+
+  test('that the firewall refuses leaves the old configuration in force', async () => {
+    const { warden, refuse, write, loaded } = scene();
+    write(WEB);
+    refuse('out of memory');
+    await assert.rejects(warden.reload(), refusal(/the old one is in force: out of memory$/));
+    assert.deepEqual(loaded, []);
+    await assert.rejects(warden.show('web'), refusal(/There is no door "web"; there is ssh/));
+  });
+
+  test('at the same time twice: the second file is in force at the end', async () => {
+    const { warden, installed, loaded, write } = scene();
+    const first = warden.reload();
+    await Promise.resolve();
+    write(SSH + WEB);
+    await Promise.all([first, warden.reload()]);
+    assert.deepEqual(loaded.at(-1), ['ssh', 'web']);
+    assert.equal(installed.at(-1)?.doors.length, 2);
+  });
+
+  test('says what only a new start puts in force, each time', async () => {
+    const { warden, write } = scene();
+    write(`${SSH}[state]\ndir = "/elsewhere"\n`);
+    for (const _ of [1, 2]) assert.match((await warden.reload()).warnings[1] ?? '', /with the next start/);
+    write(SSH);
+    assert.equal((await warden.reload()).warnings.length, 1);
+  });
+});
+
+describe('what people ask', () => {
+  test('of doors and sources that there are not is refused in words', async () => {
+    const { warden } = scene();
+    for (const asked of [warden.show('x'), warden.open('x', '192.0.2.1', undefined), warden.close('x', undefined)]) {
+      await assert.rejects(asked, refusal(/^There is no door "x"; there is ssh$/));
+    }
+  });
+
+  test('of a firewall that refuses is refused with its reason, and changes nothing', async () => {
+    const { warden, refuse } = scene();
+    await warden.reload();
+    refuse('the kernel is full');
+    await assert.rejects(
+      warden.open('ssh', '192.0.2.1', undefined),
+      refusal(/Cannot open "ssh" .*the kernel is full$/),
+    );
+    refuse(undefined);
+    const grant = await warden.open('ssh', '192.0.2.1', 1000);
+    assert.equal(grant.source, '192.0.2.1');
+    refuse('the kernel is full');
+    await assert.rejects(warden.close('ssh', '192.0.2.1'), refusal(/^the kernel is full$/));
+    const { doors } = await warden.status();
+    assert.equal(doors[0]?.grants.length, 1);
+    refuse(undefined);
+    assert.equal(await warden.close('ssh', undefined), 1);
+    const { doors: after } = await warden.status();
+    assert.deepEqual(after[0]?.grants, []);
+  });
+
+  test('is told live to whoever follows, until they do not', async () => {
+    const { warden } = scene();
+    await warden.reload();
+    const heard: string[] = [];
+    const stop = warden.follow((event) => void heard.push(event.kind === 'history' ? event.entry.type : event.kind));
+    await warden.open('ssh', '192.0.2.1', 1000);
+    stop();
+    await warden.close('ssh', undefined);
+    assert.deepEqual(heard, ['opened']);
+    const types = (await warden.log({})).map(({ type }) => type);
+    assert.deepEqual(types, ['reloaded', 'opened', 'closed']);
+  });
+});
