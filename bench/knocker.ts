@@ -27,12 +27,27 @@ export interface ShellOrder {
   readonly fifo: string;
 }
 
+/** Knocks, each followed by a SYN to `port` twice a millisecond until one is answered. */
+export interface EnterOrder {
+  readonly firstSource: string;
+  readonly destination: string;
+  readonly ports: readonly number[];
+  readonly count: number;
+  readonly port: number;
+}
+
 /** What send-knocks.ts reads, a line each. */
-export type Order = { readonly knock: KnockOrder } | { readonly sweep: SweepOrder } | { readonly shell: ShellOrder };
+export type Order =
+  | { readonly knock: KnockOrder }
+  | { readonly enter: EnterOrder }
+  | { readonly sweep: SweepOrder }
+  | { readonly shell: ShellOrder };
 
 export interface Knocker {
   /** Knocks one after another; the milliseconds from each last packet to its command. Throws when a knock opens nothing. */
   knock(order: KnockOrder): Promise<readonly number[]>;
+  /** The milliseconds from each knock's last packet to the first SYN-ACK. Throws when none comes. */
+  enter(order: EnterOrder): Promise<readonly number[]>;
   /** The milliseconds from starting the shell to the command's byte. */
   shell(order: ShellOrder): Promise<readonly number[]>;
   /** Sweeps all ports once; the milliseconds it took. */
@@ -55,6 +70,7 @@ export function startKnocker(host: Host): Knocker {
   };
   return {
     knock: async (order) => (await give({ knock: order }, 5_000 + order.count * KNOCK_PATIENCE)) as number[],
+    enter: async (order) => (await give({ enter: order }, 5_000 + order.count * KNOCK_PATIENCE)) as number[],
     shell: async (order) => (await give({ shell: order }, 5_000 + order.count * KNOCK_PATIENCE)) as number[],
     sweep: async (order) => (await give({ sweep: order }, 30_000)) as number,
     // It may wait in a read that no command will end.

@@ -20,6 +20,8 @@ export interface Bench {
   readonly quick: boolean;
   /** Full sweeps of each order, when told on the command line. */
   readonly sweeps: number | undefined;
+  /** The path of our posternd, whose package also has `postern`. */
+  readonly posternd: string;
   /** Starts one of the two daemons; stop it before the next one starts. */
   readonly start: (contestant: Contestant, door: DoorSettings) => Promise<Daemon>;
   /** One line of progress. */

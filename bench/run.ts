@@ -10,20 +10,24 @@
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createTopology, unavailable } from '../test/support/netns.ts';
 import { cpuPerPacket } from './cpu-per-packet.ts';
 import { startDaemon } from './daemon.ts';
 import { engineCost } from './engine-cost.ts';
 import { HEADING, printRow, type Row, rowOf } from './figure.ts';
+import { firstConnection } from './first-connection.ts';
+import { grantOpening } from './grant-opening.ts';
 import { honestOpens } from './honest-opens.ts';
 import { installPackage } from './installed-package.ts';
 import { latency } from './latency.ts';
 import type { Bench, Measurement } from './measurement.ts';
+import { nativeLife } from './native-life.ts';
 import { noKnock } from './no-knock.ts';
 import { packetLoss } from './packet-loss.ts';
 import { portSweeps } from './port-sweeps.ts';
+import { trafficCost } from './traffic-cost.ts';
 import { watcherRestart } from './watcher-restart.ts';
 
 const MEASUREMENTS: readonly Measurement[] = [
@@ -35,6 +39,10 @@ const MEASUREMENTS: readonly Measurement[] = [
   watcherRestart,
   portSweeps,
   engineCost,
+  grantOpening,
+  firstConnection,
+  trafficCost,
+  nativeLife,
 ];
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -60,8 +68,8 @@ async function main(argv: readonly string[]): Promise<number> {
   if (sweeps !== undefined && !(Number.isInteger(sweeps) && sweeps > 0 && sweeps <= 65_536)) {
     throw new Error(`Cannot make "${values.sweeps}" sweeps`);
   }
-  const reason = unavailable('knockd', 'mkfifo');
-  if (reason) throw new Error(`${reason}; run it as root on Linux with iproute2 and knockd installed`);
+  const reason = unavailable('knockd', 'mkfifo', 'nft', 'iptables', 'ipset', 'conntrack');
+  if (reason) throw new Error(`${reason}; run it as root on Linux; \`npm run bench\` installs what it needs`);
 
   const begin = performance.now();
   const tell = (text: string): void => {
@@ -81,6 +89,7 @@ async function main(argv: readonly string[]): Promise<number> {
     folder,
     quick: values.quick,
     sweeps,
+    posternd: join(dirname(program), 'posternd'),
     start: (contestant, door) => startDaemon({ server, folder, program }, contestant, door),
     tell,
   };

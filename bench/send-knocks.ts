@@ -1,20 +1,27 @@
 /**
  * Run inside a namespace: `send-knocks.ts INTERFACE MAC` sends knocks and sweeps on that wire. Each line of standard input is an
  * order, answered by one line; knocker.ts speaks it. A knock is timed here, by one clock and in one process: from right before its
- * last packet is sent until the byte arrives that the door's command writes to a FIFO.
+ * last packet is sent until the byte arrives that the door's command writes to a FIFO, or until a SYN to the door's port is answered.
  */
 
 import { constants, openSync, readSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { parseAddress, printAddress } from '../src/core/address.ts';
-import { interfaceIndex, sendto, socket } from '../src/platform/libc.ts';
+import { bind, interfaceIndex, recv, SystemError, sendto, socket } from '../src/platform/libc.ts';
 import { startSession } from '../src/platform/session.ts';
 import { ipv4Packet, tcpSegment } from '../test/support/packet-builder.ts';
-import type { KnockOrder, Order, ShellOrder, SweepOrder } from './knocker.ts';
+import type { EnterOrder, KnockOrder, Order, ShellOrder, SweepOrder } from './knocker.ts';
 
 const AF_PACKET = 17;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 const ETH_P_IP = 0x0800;
+const MSG_DONTWAIT = 0x40;
+const SYN_ACK = 0x12;
+const RST = 0x04;
+/** Milliseconds between two tries to enter, between two looks for an answer, and until there is no hope of one. */
+const TRY_EVERY = 0.5;
+const LOOK_EVERY = 0.05;
+const NO_HOPE = 2000;
 
 const [device = '', mac = ''] = process.argv.slice(2);
 const neighbour = linkAddress(interfaceIndex(device), mac);
@@ -68,6 +75,61 @@ function knock({ firstSource, destination, ports, count, fifo }: KnockOrder): nu
   return latencies;
 }
 
+/** The sources are routed to this host and are none of its addresses: it sees the answers and gives none. */
+function enter({ firstSource, destination, ports, count, port }: EnterOrder): number[] {
+  const ear = socket(AF_PACKET, SOCK_DGRAM_CLOEXEC, 0);
+  bind(ear, neighbour);
+  const latencies: number[] = [];
+  for (let index = 0; index < count; index += 1) {
+    pause(40, 90);
+    const source = counted(firstSource, index);
+    const packets = ports.map((step) => syn(source, destination, step));
+    const flow = { sourcePort: 1024 + Math.floor(Math.random() * 64_000), destinationPort: port };
+    const [attempt, farewell] = [0x02, RST].map((flags) =>
+      ipv4Packet({ source, destination }, tcpSegment({ ...flow, sequence: flags === RST ? 2 : 1, flags })),
+    );
+    for (const packet of packets.slice(0, -1)) {
+      sendto(wire, packet, 0, neighbour);
+      pause(4, 9);
+    }
+    while (receive(ear) !== undefined);
+    const begin = performance.now();
+    sendto(wire, packets.at(-1)!, 0, neighbour);
+    for (let due = begin; !answered(ear, flow.sourcePort); Atomics.wait(sleeper, 0, 0, LOOK_EVERY)) {
+      const now = performance.now();
+      if (now - begin > NO_HOPE) throw new Error(`${source} does not get in`);
+      if (now < due) continue;
+      sendto(wire, attempt!, 0, neighbour);
+      due += TRY_EVERY;
+    }
+    latencies.push(performance.now() - begin);
+    sendto(wire, farewell!, 0, neighbour);
+  }
+  return latencies;
+}
+
+/** Has the SYN-ACK to this port of ours come? */
+function answered(ear: number, port: number): boolean {
+  for (let packet = receive(ear); packet; packet = receive(ear)) {
+    const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
+    if (view.getUint16(22) === port && (packet[33]! & SYN_ACK) === SYN_ACK) return true;
+  }
+  return false;
+}
+
+const received = new Uint8Array(2048);
+
+/** The next packet, at least 40 bytes of it; undefined when there is none. */
+function receive(ear: number): Uint8Array | undefined {
+  const EAGAIN = 11;
+  try {
+    return received.subarray(0, Math.max(40, recv(ear, received, MSG_DONTWAIT)));
+  } catch (error) {
+    if (error instanceof SystemError && error.errno === EAGAIN) return undefined;
+    throw error;
+  }
+}
+
 async function shell({ command, count, fifo }: ShellOrder): Promise<number[]> {
   const fd = openSync(fifo, constants.O_RDWR);
   const byte = new Uint8Array(1);
@@ -105,6 +167,7 @@ function counted(first: string, index: number): string {
 }
 
 function obey(order: Order): unknown {
+  if ('enter' in order) return enter(order.enter);
   if ('knock' in order) return knock(order.knock);
   return 'shell' in order ? shell(order.shell) : sweep(order.sweep);
 }

@@ -98,6 +98,14 @@ function unparkOptions() {
  */
 function runWithRuntime(name, args) {
   const runtime = findRuntime(ROOT);
+  if (
+    runtime === undefined &&
+    !fs.existsSync(path.join(ROOT, 'node_modules')) &&
+    fs.existsSync(path.join(ROOT, 'src'))
+  ) {
+    fail(`${name}: this checkout is not set up: run "npm ci" in ${ROOT}`);
+    return;
+  }
   if (runtime === undefined || fs.realpathSync(runtime) === fs.realpathSync(process.execPath)) {
     fail(
       `${name}: postern needs Node ${NEEDED} or newer; this is ${process.version}, and no runtime for ` +

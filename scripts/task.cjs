@@ -40,7 +40,10 @@ const TASKS = {
     ],
   },
   demo: { script: 'scripts/demo.ts', programs: ['nft', 'ip', 'sshd'] },
-  bench: { script: 'bench/run.ts', programs: ['knockd', 'nft', 'iptables', 'ip', 'ethtool', 'tcpdump', 'ps'] },
+  bench: {
+    script: 'bench/run.ts',
+    programs: ['knockd', 'nft', 'iptables', 'ipset', 'conntrack', 'ip', 'ethtool', 'tcpdump', 'ps'],
+  },
 };
 
 /** The Debian package of each program that does not bear its name. */

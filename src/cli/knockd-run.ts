@@ -5,7 +5,7 @@
  * file, the signal handlers, and `starting up, listening on` when the watcher is ready for the first knock.
  */
 
-import { openSync } from 'node:fs';
+import { openSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { KnockdConfig } from '../config/knockd-conf.ts';
@@ -13,7 +13,7 @@ import { printExpressions } from '../config/knockd-expression.ts';
 import type { KnockdDoor } from '../config/knockd-lower.ts';
 import { type Address, printAddress } from '../core/address.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
-import { type GuardLog, openCommandDoors } from '../keeper/command-doors.ts';
+import { type CommandDoors, type GuardLog, openCommandDoors } from '../keeper/command-doors.ts';
 import { Journal, reasonOf } from '../keeper/journal.ts';
 import type { KnockedDoor } from '../keeper/keeper.ts';
 import { knockdWords } from '../keeper/knockd-words.ts';
@@ -141,7 +141,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     // Before anything is started that outlives this moment: it would hold on to the terminal.
     if (detached) detach();
     const adopted = doors.adopt();
-    if (adopted > 0) journal.event(`${adopted} stop commands are pending from before`);
+    if (adopted > 0) journal.event(`${adopted} stop command${adopted === 1 ? ' is' : 's are'} pending from before`);
   };
 
   const reload = (): void => {
@@ -166,7 +166,15 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   const words = knockdWords(journal, names);
   process.on('SIGHUP', reload);
   process.on('SIGUSR2', () => words({ type: 'counted', counts: listening.counts }));
-  for (const [signal, status] of Object.entries(SIGNALS)) process.on(signal, () => finish(status));
+  const interrupted = Promise.withResolvers<void>();
+  let asked = false;
+  for (const [signal, status] of Object.entries(SIGNALS)) {
+    process.on(signal, () => {
+      if (asked) interrupted.resolve();
+      asked = true;
+      finish(status);
+    });
+  }
 
   listening.start();
   const status = await over;
@@ -174,6 +182,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   listening.stop();
   if (!replay) {
     journal.say('waiting for child processes...');
+    await lastStops(doors, journal, interrupted.promise);
     // A stop command that runs right now would be run again by whoever comes next.
     await doors.idle(LONGEST_FAREWELL);
     journal.say('closing...');
@@ -184,8 +193,29 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   return status;
 }
 
+/**
+ * Stop commands that could not be written down are nobody else's: they are waited for, as knockd waits for its children, until they
+ * have run or the signal comes again.
+ */
+async function lastStops(doors: CommandDoors, journal: Journal, interrupted: Promise<void>): Promise<void> {
+  const count = doors.unrecorded();
+  if (count === 0) return;
+  const stops = count === 1 ? 'a stop command that is' : `${count} stop commands that are`;
+  journal.error(`waiting for ${stops} not on disk; a second signal ends the daemon without`);
+  let given = false;
+  void interrupted.then(() => {
+    given = true;
+  });
+  while (doors.busy() && !given) await new Promise<void>((resolve) => after(50, resolve));
+  if (given) journal.error('stop commands were not run: what they close stays open');
+}
+
 function openSource(options: KnockdOptions, interfaces: readonly string[]): Source {
-  if (options.read !== undefined) return { kind: 'file', descriptor: openSync(options.read, 'r') };
+  if (options.read !== undefined) {
+    const stat = statSync(options.read);
+    if (!stat.isFile() && !stat.isFIFO()) throw new Error('Not a capture file');
+    return { kind: 'file', descriptor: openSync(options.read, 'r') };
+  }
   return { kind: options.capture, interfaces };
 }
 

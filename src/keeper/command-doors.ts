@@ -27,6 +27,8 @@ export interface CommandDoors {
   readonly idle: (longest: number) => Promise<void>;
   /** Commands run or stops are pending. */
   readonly busy: () => boolean;
+  /** Stops that nobody else knows of: they were never on disk, and end with this process. */
+  readonly unrecorded: () => number;
   /** Leaves the pending stops to the closer and the next start. */
   readonly release: () => void;
 }
@@ -78,6 +80,7 @@ export async function openCommandDoors(setup: CommandDoorsSetup): Promise<Comman
       for (let waited = 0; commands.running > 0 && waited < longest; waited += STEP) await pause(STEP);
     },
     busy: () => commands.running > 0 || stops.size > 0,
+    unrecorded: () => (file === undefined ? stops.size : 0),
     release: () => {
       if (stops.size === 0) guard?.dismiss();
       stops.release();

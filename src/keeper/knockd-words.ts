@@ -2,6 +2,7 @@
 
 import { printAddress } from '../core/address.ts';
 import { printSteps } from '../core/door.ts';
+import type { FailReason } from '../core/events.ts';
 import type { Counts } from '../core/messages.ts';
 import type { KeeperEvent } from './events.ts';
 import type { Journal } from './journal.ts';
@@ -17,8 +18,11 @@ export function knockdWords(journal: Journal, names: Names): (event: KeeperEvent
         return names.withLabel(event.source, (who) =>
           journal.event(`${who}: ${event.door}: sequence timeout (stage ${event.stage})`, true),
         );
-      case 'failed':
-        return journal.debug(`removing failed knock attempt (${printAddress(event.source)})`);
+      case 'failed': {
+        const source = printAddress(event.source);
+        journal.debug(`removing failed knock attempt (${source})`);
+        return journal.debug(`${source}: ${event.door}: failed at stage ${event.stage}: ${FAILURES[event.reason]}`);
+      }
       case 'knocked':
         return names.withLabel(event.source, (who) => journal.event(`${who}: ${event.door}: OPEN SESAME`));
       case 'flooded':
@@ -56,6 +60,12 @@ export function knockdWords(journal: Journal, names: Names): (event: KeeperEvent
     }
   };
 }
+
+const FAILURES: Readonly<Record<FailReason, string>> = {
+  strays: 'too many other packets in between',
+  order: 'a later step came before its turn',
+  evicted: 'it made room for others',
+};
 
 function printCounts({ received, lost, drops, attempts, suppressed }: Counts): string {
   const reasons = Object.entries(drops).map(([reason, count]) => `, ${count} dropped (${reason})`);

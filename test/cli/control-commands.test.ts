@@ -291,7 +291,7 @@ test('`postern watch` without a terminal is text: the status, then a line an eve
 });
 
 const NO_DAEMON = (socket: string) =>
-  `postern: No daemon at ${socket}\nhint: Start posternd, or name its configuration: postern --config FILE ...\n`;
+  `postern: No daemon at ${socket}\nhint: Start posternd, or name its configuration: postern --config FILE ... (knockd has no socket: it tells its log)\n`;
 
 test('without a daemon, every command says where it looked', async () => {
   await using at = await controlDaemon();

@@ -28,8 +28,8 @@ const ONLY_KNOCKD = [
   /^removing failed knock attempt/,
   /^packet is not .*, ignoring\.\.\.$/,
 ];
-/** What the watcher is shut into; what the configuration's checker thinks. */
-const ONLY_OURS = [/^watcher: user /, /^\S+\.conf:\d+: /, /^hint: /];
+/** What the watcher is shut into; why an attempt failed; what the configuration's checker thinks. */
+const ONLY_OURS = [/^watcher: user /, /: failed at stage \d+: /, /^\S+\.conf:\d+: /, /^hint: /];
 
 export interface Lab {
   readonly topology: Topology<'server' | 'client'>;
