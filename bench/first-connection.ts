@@ -3,7 +3,6 @@
  * kernel's set. Ours is posternd; knockd's door runs `nft add element` on a set that a rule of its own asks.
  */
 
-import { startPeer } from '../test/support/peer.ts';
 import { STEPS } from './daemon.ts';
 import type { Figure, Target } from './figure.ts';
 import { startKnocker } from './knocker.ts';
@@ -17,6 +16,7 @@ const OPEN: Target = {
 /** Routed to the client, so that answers reach it, and none of its own. */
 const SOURCES = '10.99.0.0/16';
 const FIRST_SOURCE = '10.99.0.1';
+const LISTEN = `require('node:net').createServer().listen(${FIRST_PORT}, () => console.log('ready'))`;
 const KNOCKD_GUARD = `table inet knockd {
   set allowed { type ipv4_addr; flags timeout; }
   chain input {
@@ -33,8 +33,8 @@ export const firstConnection: Measurement = {
   title: 'last packet of a knock to the first accepted connection',
   run: async (bench): Promise<readonly Figure[]> => {
     const { server, client } = bench;
-    const listener = startPeer(server);
-    await listener.listen('tcp', FIRST_PORT);
+    const listener = server.spawn([process.execPath, '-e', LISTEN]);
+    await listener.waitForLine(/^ready$/);
     await server.exec(['ip', 'route', 'replace', SOURCES, 'via', client.address4]);
     const samples = { ours: [] as number[], knockd: [] as number[] };
     const [rounds, count] = bench.quick ? [1, 25] : [4, 25];

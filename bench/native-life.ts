@@ -3,10 +3,10 @@
  * do it, `postern reload` with the start of that program, and inside the daemon, over a connection that is there already.
  */
 
-import { connectControl } from '../src/control/client.ts';
 import { join } from 'node:path';
-import type { Posternd } from '../test/support/posternd-host.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectControl } from '../src/control/client.ts';
+import type { Posternd } from '../test/support/posternd-host.ts';
 import type { Figure } from './figure.ts';
 import type { Bench, Measurement } from './measurement.ts';
 import { doorsText, startNative } from './native-daemon.ts';
@@ -37,7 +37,10 @@ export const nativeLife: Measurement = {
         try {
           put(`start → ready, ${label}`, 'ms', performance.now() - begin);
           await sleep(REST);
-          for (const [half, pid] of [['keeper', daemon.running.pid], ['watcher', daemon.watcher()]] as const) {
+          for (const [half, pid] of [
+            ['keeper', daemon.running.pid],
+            ['watcher', daemon.watcher()],
+          ] as const) {
             const { resident, proportional } = memoryOf([pid]);
             put(`resident at rest, ${half}, ${label}`, 'MiB', resident);
             put(`proportional at rest, ${half}, ${label}`, 'MiB', proportional);

@@ -53,7 +53,10 @@ function fill(live: number): void {
     const lines: string[] = [];
     for (let first = 0; first < numbers.length; first += CHUNK) {
       const some = numbers.slice(first, first + CHUNK).map(source);
-      const [ours, theirs] = [some.map((from) => `${from} timeout 1h comment "${COMMENT}"`), some.map((from) => `${from} timeout 1h`)];
+      const [ours, theirs] = [
+        some.map((from) => `${from} timeout 1h comment "${COMMENT}"`),
+        some.map((from) => `${from} timeout 1h`),
+      ];
       lines.push(`add element inet ${TABLE} ${openSet(DOOR, 4)} { ${ours.join(', ')} }`);
       lines.push(`add element inet knockd allowed { ${theirs.join(', ')} }`);
     }
@@ -97,11 +100,15 @@ function byShell(from: string): number {
 const environment = Object.entries(process.env).map(([key, value]) => `${key}=${value}`);
 
 async function obey(order: TimeOpens): Promise<unknown> {
-  if (order.do === 'fill') return fill(order.live);
   if (order.do === 'time') return time(order.ours, order.theirs);
+  if (order.do === 'fill') {
+    fill(order.live);
+    return undefined;
+  }
   await driver.remove();
   if (name === 'nftables') feed('nft', ['delete', 'table', 'inet', 'knockd'], '');
   else feed('iptables', ['-F', 'INPUT'], '');
+  return undefined;
 }
 
 const lines = createInterface({ input: process.stdin });

@@ -29,8 +29,6 @@ export const LIVE_SIZE = 131_072;
 /** As long as conntrack itself remembers an idle session (nf_conntrack_tcp_timeout_established). */
 const LIVE_TIMEOUT = '5d';
 
-const MIRROR_MARK = '0x20000000';
-
 const FAMILIES: readonly Family[] = [4, 6];
 
 /** A TCP session from outside that was there before the guard: who, and the port that it came for (before any DNAT). */
@@ -101,7 +99,7 @@ export function guardRules(
       dispatchChain('ports', version, segments),
     ]),
     baseChain(guard, segments),
-    ...(guard.face === 'mirror' ? [MIRROR_CHAIN] : []),
+    ...(guard.face === 'mirror' ? mirrorChains(segments, guard.ipv6Prefix) : []),
   ];
   const sets = [
     ...FAMILIES.flatMap((version) => [
@@ -177,23 +175,46 @@ function closedChains(guard: Guard): Chain[] {
   }
   const unused = guard.unused === 'reset' ? reset : drop;
   // Only the first packet of a flow goes through NAT: all others have to be answered here.
-  const tcp = [`ct state != new ${unused.tcp}`, `meta mark set meta mark | ${MIRROR_MARK}`];
-  return [chain('closed_tcp', tcp), chain('closed_udp', [unused.udp])];
+  return [chain('closed_tcp', [`ct state != new ${unused.tcp}`]), chain('closed_udp', [unused.udp])];
 }
 
-const MIRROR_CHAIN: Chain = {
-  name: 'mirror',
-  head: ['type nat hook prerouting priority -101; policy accept;'],
-  rules: [`meta mark & ${MIRROR_MARK} == ${MIRROR_MARK} meta l4proto tcp redirect to :1`],
-};
+/**
+ * Sends what is refused to port 1, before any other DNAT. It asks the sets itself: a mark set at the first hook could be cleared by
+ * somebody else's rules on the way (CONNMARK --restore-mark does), and would then have let the packet in.
+ */
+function mirrorChains(segments: readonly PortSegment[], ipv6Prefix: number): Chain[] {
+  const mirrored = FAMILIES.flatMap((version) =>
+    segments
+      .filter(({ protocol }) => protocol === 'tcp')
+      .map((segment) => ({
+        name: `mirror_${segmentName(segment, version)}`,
+        match: `meta nfproto ipv${version} tcp dport ${portsText(segment)}`,
+        rules: [...admitted(segment, version, ipv6Prefix), 'meta l4proto tcp redirect to :1'],
+      })),
+  );
+  return [
+    ...mirrored.map(({ name, rules }) => chain(name, rules)),
+    {
+      name: 'mirror',
+      head: ['type nat hook prerouting priority -101; policy accept;'],
+      rules: ['iif "lo" return', ...mirrored.map(({ name, match }) => `${match} goto ${name}`)],
+    },
+  ];
+}
 
-function segmentChain(segment: PortSegment, version: Family, ipv6Prefix: number): Chain {
+/** The rules that let pass who has a grant, or a session older than the guard. */
+function admitted(segment: PortSegment, version: Family, ipv6Prefix: number): string[] {
   const key = sourceKey(version, ipv6Prefix);
   const rules = segment.doors.map((door) => `${key} @${openSet(door, version)} return`);
   if (segment.protocol === 'tcp') {
     const session = `${sourceKey(version, 128)} . tcp sport . tcp dport`;
     rules.push(`tcp flags & (syn | ack) == ack ${session} @${liveSet(version)} return`);
   }
+  return rules;
+}
+
+function segmentChain(segment: PortSegment, version: Family, ipv6Prefix: number): Chain {
+  const rules = admitted(segment, version, ipv6Prefix);
   // Whatever the face: a session that may go on after the next knock must not hear of its end, one that may not has to.
   const end = segment.close === 'kill' && segment.protocol === 'tcp' ? 'reject with tcp reset' : 'drop';
   if (isCut(segment)) rules.push(`ct state established ${end}`);
@@ -204,13 +225,17 @@ function isCut({ close }: PortSegment): boolean {
   return close !== 'keep';
 }
 
+function portsText({ first, last }: PortSegment): string {
+  return first === last ? String(first) : `${first}-${last}`;
+}
+
 function dispatchChain(kind: 'ports' | 'cut', version: Family, segments: readonly PortSegment[]): Chain {
   const rules = (['tcp', 'udp'] as const).flatMap((protocol) => {
     const mine = segments.filter((segment) => segment.protocol === protocol);
     const ranges = mine.filter(({ first, last }) => first !== last);
     return [
       ...(mine.length > ranges.length ? [`${protocol} dport vmap @${mapName(kind, protocol, version)}`] : []),
-      ...ranges.map((range) => `${protocol} dport ${range.first}-${range.last} goto ${segmentName(range, version)}`),
+      ...ranges.map((range) => `${protocol} dport ${portsText(range)} goto ${segmentName(range, version)}`),
     ];
   });
   return chain(`${kind}${version}`, rules);

@@ -399,6 +399,18 @@ describe('nftables, beyond the contract', { skip }, () => {
     assert.ok(stage.firewall.losses() > losses);
   });
 
+  test('marks that others restore open no mirrored port', async () => {
+    // Registered before ours at the same priority, so run after it: it clears every mark ours could set.
+    await load(
+      stage.hosts.server,
+      'table ip other {\n chain pre {\n type filter hook prerouting priority mangle; policy accept;\n meta mark set ct mark\n }\n}\n',
+    );
+    await install([doorPolicy('ssh', ['tcp/22'])], { face: 'mirror', unused: 'reset' });
+    await open('ssh', ALICE);
+    assert.deepEqual([await stage.connect(ALICE, 22), await stage.connect(BOB, 22)], ['connected', 'refused']);
+    await load(stage.hosts.server, 'delete table ip other\n');
+  });
+
   test('a guard of any kind replaces one of any other kind', async () => {
     const faces: readonly Face[] = ['drop', 'mirror', 'reset'];
     const guards = faces.flatMap((face) =>

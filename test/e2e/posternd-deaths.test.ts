@@ -197,7 +197,7 @@ describe('200 deaths at random moments', { skip }, () => {
     await Promise.all(Array.from({ length: SCENES }, () => die(seen, join(built.path, 'bin/posternd'))));
     t.diagnostic(JSON.stringify(seen));
     assert.ok(seen.grants > DEATHS, 'doors did open');
-    assert.ok(seen.connected > 10 && seen.refused > 10, 'connections came through, and did not');
+    assert.ok(seen.connected > 3 && seen.refused > 3, 'connections came through, and did not');
   });
 });
 

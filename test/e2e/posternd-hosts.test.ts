@@ -41,7 +41,7 @@ const OWNERS: readonly Owner[] = [
     programs: ['ufw'],
     start: `${COPY}; copy /etc/ufw; copy /etc/default; ufw --force enable; exec sleep 600`,
     up: 'ufw status | grep -q "Status: active"',
-    hint: 'ufw allow 22/tcp',
+    hint: 'ufw allow 80/tcp',
     habits: ['ufw reload', 'ufw disable && ufw --force enable', 'ufw allow 8080/tcp'],
   },
   {
@@ -50,7 +50,7 @@ const OWNERS: readonly Owner[] = [
     start: `${COPY}; copy /etc/firewalld; mount -t tmpfs none /var/log; mount -t tmpfs none /run
       mkdir -p /run/dbus /run/lock /run/firewalld; dbus-daemon --system --fork --nopidfile; exec firewalld --nofork --nopid`,
     up: 'firewall-cmd --state',
-    hint: 'firewall-cmd --permanent --add-port=22/tcp && firewall-cmd --reload',
+    hint: 'firewall-cmd --permanent --add-port=80/tcp && firewall-cmd --reload',
     habits: ['firewall-cmd --reload', 'firewall-cmd --complete-reload', 'firewall-cmd --add-service=https'],
   },
 ];
@@ -69,7 +69,7 @@ describe('posternd beside other owners of the firewall', () => {
         await topology.hosts.client.exec(['ip', 'address', 'add', `${BOB}/24`, 'dev', 'eth0']);
         const mac = topology.hosts.client.interfaces[0]!.mac;
         await server.exec(['ip', 'neighbour', 'replace', BOB, 'lladdr', mac, 'dev', 'eth0', 'nud', 'permanent']);
-        await startPeer(server).listen('tcp', 22);
+        await startPeer(server).listen('tcp', 80);
         peer = startPeer(topology.hosts.client);
       });
       after(() => topology?.close());
@@ -83,9 +83,9 @@ describe('posternd beside other owners of the firewall', () => {
         if (!(await comesUp(() => within(owner.up, true)))) return notHere(t, owner.name, firewall.lines);
 
         const reaches = async (source: string): Promise<boolean> =>
-          (await peer.connect({ source, destination: SERVER, port: 22 })) === 'connected';
-        await using daemon = await startPosternd(server, { doors: sshDoor('1h') });
-        await daemon.running.waitForLine(new RegExp(`^error: Port tcp/22 of door "ssh": ${owner.name} \\(.*refuses`));
+          (await peer.connect({ source, destination: SERVER, port: 80 })) === 'connected';
+        await using daemon = await startPosternd(server, { doors: sshDoor('1h').replace('tcp/22', 'tcp/80') });
+        await daemon.running.waitForLine(new RegExp(`^error: Port tcp/80 of door "ssh": ${owner.name} \\(.*refuses`));
         const [hint] = await daemon.running.waitForLine(/^hint: .*/);
         assert.ok(hint.startsWith(`hint: ${owner.hint} (`), hint);
         await startSender(topology.hosts.client).send(`src=${ALICE} dst=${SERVER}: ${KNOCK}`);
@@ -93,7 +93,7 @@ describe('posternd beside other owners of the firewall', () => {
         assert.deepEqual([await reaches(ALICE), await reaches(BOB)], [false, false]);
 
         const ofThePage = readTaskPage('ufw').flatMap((step) => (step.kind === 'command' ? [step.command] : []));
-        assert.ok(ofThePage.includes(owner.hint), 'doc/ufw.md says so, too');
+        assert.ok(ofThePage.includes(owner.hint.replace('80', '22')), 'doc/ufw.md says so, too');
         await within(owner.hint);
         assert.deepEqual([await reaches(ALICE), await reaches(BOB)], [true, false]);
         for (const habit of owner.habits) {

@@ -166,13 +166,13 @@ describe('posternd in trouble', { skip }, () => {
       await using daemon = await start(`[door.old]\nprotect = ["tcp/81"]\n${hook}`);
       await daemon.ask((asked) => asked.open('old', ALICE));
       assert.deepEqual([await connect(ALICE, 81), await connect(BOB, 81)], ['connected', 'refused']);
-      daemon.write(door('2s'));
+      daemon.write(door('1s'));
       assert.deepEqual(await daemon.ask((asked) => asked.reload()), { doors: 1, warnings: [] });
       await daemon.running.waitForLine(/^old: closed for 10\.77\.1\.2 \(hand, root, the door is gone\)$/);
       await daemon.running.waitForLine(/^old: hook for 10\.77\.1\.2 \(on_close\): close old$/);
       assert.deepEqual([await connect(BOB, 81), await connect(ALICE)], ['connected', 'refused']);
       await works(daemon);
-      daemon.write(`${door('2s')}[journal]\nkeep = "1d"\n[control]\nsocket = "elsewhere"\n`);
+      daemon.write(`${door('1s')}[journal]\nkeep = "1d"\n[control]\nsocket = "elsewhere"\n`);
       const { warnings } = await daemon.ask((asked) => asked.reload());
       assert.match(warnings.join(), /control socket.* change with the next start/);
     });
@@ -196,7 +196,7 @@ describe('posternd in trouble', { skip }, () => {
         if (name.endsWith('-wal') || name.endsWith('-shm')) rmSync(join(folder, 'state', name));
       }
       writeFileSync(join(folder, 'state/state.sqlite'), 'this is no database'.repeat(1000));
-      await using second = await start(door('2s'));
+      await using second = await start(door('1s'));
       await second.running.waitForLine(/^warning: .*state\.sqlite was damaged and is begun anew, the old one is /);
       assert.equal(await connect(ALICE), 'connected');
       assert.deepEqual(await second.sources(), [ALICE]);
@@ -208,7 +208,7 @@ describe('posternd in trouble', { skip }, () => {
       await first.ask((asked) => asked.open('ssh', ALICE, '1h'));
       await first.stop('SIGKILL');
       rmSync(join(folder, 'state'), { recursive: true });
-      await using second = await start(door('2s'));
+      await using second = await start(door('1s'));
       assert.deepEqual(await second.sources(), [ALICE]);
       await works(second, BOB);
     });
@@ -222,7 +222,7 @@ describe('posternd in trouble', { skip }, () => {
         [FILL, /warning: .*(full|space|kept in memory)/],
       ] as const) {
         await server.exec(['nft', 'flush', 'ruleset']);
-        await using daemon = await start(door('2s'), onSmallDisk(setUp));
+        await using daemon = await start(door('1s'), onSmallDisk(setUp));
         await daemon.running.waitForLine(reason);
         await works(daemon);
         const { warnings } = await daemon.ask((asked) => asked.status());
@@ -234,7 +234,7 @@ describe('posternd in trouble', { skip }, () => {
     });
 
     test('where nothing at all can be written, not even the control socket, doors work', async () => {
-      await using daemon = await start(door('2s'), {
+      await using daemon = await start(door('1s'), {
         settings: '[state]\ndir = "disk/state"\n[log]\nsyslog = false\n',
         within: `mkdir -p disk; exec unshare -m sh -ec 'mount -t tmpfs -o ro none disk; exec "$0" "$@"' "$0" "$@"`,
       });
@@ -247,7 +247,7 @@ describe('posternd in trouble', { skip }, () => {
     });
 
     test('a disk that fills up later stops no door, and is told', async () => {
-      await using daemon = await start(door('2s'), onSmallDisk('true'));
+      await using daemon = await start(door('1s'), onSmallDisk('true'));
       await works(daemon);
       await server.exec(['nsenter', '-m', '-t', `${daemon.running.pid}`, 'sh', '-c', `cd ${folder}; ${FILL}`]);
       for (let grant = 0; grant < 40; grant += 1) {
@@ -291,7 +291,7 @@ describe('posternd in trouble', { skip }, () => {
 
   describe('one clear line and status 1', () => {
     const refusal = async (options: Partial<PosterndOptions>): Promise<string> => {
-      const { status, stdout, stderr } = await launchPosternd(server, { doors: door('2s'), folder, ...options }).running
+      const { status, stdout, stderr } = await launchPosternd(server, { doors: door('1s'), folder, ...options }).running
         .ended;
       assert.deepEqual([status, stdout], [1, '']);
       assert.match(stderr, /^[^\n]+\n$/);
@@ -316,7 +316,7 @@ describe('posternd in trouble', { skip }, () => {
     });
 
     test('for a second daemon on the same state, and for one with another state on the same host', async () => {
-      await using first = await start(door('2s'));
+      await using first = await start(door('1s'));
       assert.match(
         await refusal({}),
         new RegExp(`^posternd: another daemon has the state in .* \\(pid ${first.running.pid}\\)\n$`),

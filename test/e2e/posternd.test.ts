@@ -260,7 +260,7 @@ protect = ["tcp/80"]
 on_open = ["/bin/sh", "-c", ${JSON.stringify(`sleep 0.5; ${script}`)}]
 on_close = ["/bin/sh", "-c", ${JSON.stringify(`${script}; echo trouble >&2; exit 3`)}]
 [door.slow]
-on_open = ["/bin/sh", "-c", "echo begun; sleep 60 & sleep 60"]
+on_open = ["/bin/sh", "-c", "echo begun; sleep 60.7215 & sleep 60.7215"]
 hook_timeout = "300ms"
 [door.none]
 on_open = ["/nowhere/to/be/found"]
@@ -286,7 +286,7 @@ on_open = ["/nowhere/to/be/found"]
     });
     const order = hooked.filter(({ door }) => door === 'web').map(({ reason }) => reason);
     assert.deepEqual(order, ['on_open', 'on_close']);
-    const { stdout } = await server.exec(['pgrep', '-f', '^sleep 60$'], { mayFail: true });
+    const { stdout } = await server.exec(['pgrep', '-f', '^sleep 60.7215$'], { mayFail: true });
     assert.equal(stdout, '', 'nothing of the late hook is left');
   });
 

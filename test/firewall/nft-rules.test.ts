@@ -126,13 +126,19 @@ table inet postern {
     };
     assert.deepEqual(closed('drop'), ['drop', 'drop', false]);
     assert.deepEqual(closed('reset'), ['reject with tcp reset', 'reject with icmpx type port-unreachable', false]);
-    assert.deepEqual(closed('mirror'), ['ct state != new drop', 'meta mark set meta mark | 0x20000000', 'drop', true]);
+    assert.deepEqual(closed('mirror'), ['ct state != new drop', 'drop', true]);
     assert.deepEqual(closed('mirror', 'reset'), [
       'ct state != new reject with tcp reset',
-      'meta mark set meta mark | 0x20000000',
       'reject with icmpx type port-unreachable',
       true,
     ]);
+  });
+
+  test('a mirrored port is decided by the sets where it is redirected, not by a mark others could clear', () => {
+    const text = guardRules(guardOf([ssh], { face: 'mirror' }));
+    assert.doesNotMatch(text, /mark/);
+    assert.equal(chainOf(text, 'mirror_tcp4_22')[0], 'ip saddr @open4_ssh return');
+    assert.equal(chainOf(text, 'mirror_tcp4_22').at(-1), 'meta l4proto tcp redirect to :1');
   });
 
   test('chains and sets that the guard no longer has are deleted, its own are not', () => {
@@ -146,6 +152,10 @@ table inet postern {
       .filter((line) => line.startsWith('delete'));
     assert.deepEqual(deleted, [
       'delete chain inet postern mirror',
+      'delete chain inet postern mirror_tcp4_22',
+      'delete chain inet postern mirror_tcp4_80',
+      'delete chain inet postern mirror_tcp6_22',
+      'delete chain inet postern mirror_tcp6_80',
       'delete chain inet postern tcp4_80',
       'delete chain inet postern tcp6_80',
       'delete set inet postern open4_web',
