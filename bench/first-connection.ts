@@ -14,8 +14,8 @@ const OPEN: Target = {
   met: (ours) => ours.median < 2 && ours.p95 < 5,
 };
 /** Routed to the client, so that answers reach it, and none of its own. */
-const SOURCES = '10.99.0.0/16';
-const FIRST_SOURCE = '10.99.0.1';
+const SOURCES = '10.97.0.0/16';
+const FIRST_SOURCE = '10.97.0.1';
 const LISTEN = `require('node:net').createServer().listen(${FIRST_PORT}, () => console.log('ready'))`;
 const KNOCKD_GUARD = `table inet knockd {
   set allowed { type ipv4_addr; flags timeout; }

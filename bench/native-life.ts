@@ -26,8 +26,8 @@ export const nativeLife: Measurement = {
       figure.samples.push(value);
       figures.set(name, figure);
     };
-    const rounds = bench.quick ? 2 : 7;
-    const reloads = bench.quick ? 2 : 5;
+    const rounds = bench.quick ? 1 : 5;
+    const reloads = bench.quick ? 3 : 5;
     for (let round = 1; round <= rounds; round += 1) {
       for (const doors of [1, MANY]) {
         bench.tell(`reload: round ${round} of ${rounds}, ${doors === 1 ? 'one door' : `${doors} doors`}`);

@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { ipv4, parseAddress, printAddress } from '../src/core/address.ts';
 import { addressOf, bind, interfaceIndex, recv, sendto, socket, syscall } from '../src/platform/libc.ts';
 import { ethernet, ipv4Packet, type Segment, tcpSegment, udpSegment } from '../test/support/packet-builder.ts';
-import { PUBLIC_PORT, type Stream, type StreamOrder } from './streams.ts';
+import { NEW_FLOWS, PUBLIC_PORT, type Stream, type StreamOrder } from './streams.ts';
 
 const AF_INET = 2;
 const AF_PACKET = 17;
@@ -21,7 +21,6 @@ const ETH_P_IP = 0x0800;
 const SENDMMSG = { x64: 307, arm64: 269 }[process.arch as string];
 const [SYN, SYN_ACK, ACK] = [0x02, 0x12, 0x10];
 
-const NEW_FLOWS = 16_384;
 const FIRST_NEW = parseAddress('10.98.0.1')!;
 const ESTABLISHED = '10.99.0.1';
 const SOURCE_PORT = 40_000;

@@ -9,6 +9,7 @@ export type Stream = (typeof STREAMS)[number];
 /** Where the sources of new and of established flows are: routed to the client, and none of its own. */
 export const NEW_SOURCES = '10.98.0.0/16';
 export const ESTABLISHED_SOURCES = '10.99.0.0/16';
+export const NEW_FLOWS = 16_384;
 /** Listens. */
 export const PUBLIC_PORT = 80;
 

@@ -86,7 +86,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
       silent: detached,
       tell: knockdWords(journal, names),
       open: (door, source) => doors.openings.open(door, source),
-      spendOneTime: dry ? () => undefined : spendOneTime,
+      spendOneTime: dry ? () => ({ good: true, next: undefined }) : spendOneTime,
       ready: () => {
         if (!replay) started();
       },

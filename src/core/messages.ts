@@ -3,7 +3,7 @@
  *
  * The watcher may be captured, so its lines are strangers' bytes to the keeper: `decodeReport` is strict (known type, exact
  * fields, bounded numbers, one line of at most 2,048 characters) and returns undefined for anything else, which ends that
- * watcher. Addresses travel as text and are parsed again. `revision` counts the configurations that the keeper has sent: a
+ * watcher. Addresses travel as text and are parsed again. A `revision` is the number of a door's knock, new whenever it changes: a
  * proposal made under an older one is void.
  */
 
@@ -18,8 +18,9 @@ export const LONGEST_REPORT = 2048;
 export type Order =
   | {
       readonly type: 'configure';
-      readonly revision: number;
       readonly doors: readonly Door[];
+      /** Of each door: the number of its knock, which proposals name. */
+      readonly revisions: readonly number[];
       /** Local addresses; packets to others only count for doors with that target. */
       readonly addresses: readonly Address[] | 'any';
       readonly ipv6: boolean;

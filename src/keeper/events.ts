@@ -22,6 +22,8 @@ export type KeeperEvent =
   | { readonly type: 'flooded'; readonly door: string }
   /** A one-time sequence was used and marked; none left without `next`. */
   | { readonly type: 'spent'; readonly door: string; readonly next: readonly Step[] | undefined }
+  /** A one-time sequence came that is not in its file, or marked there: it opened nothing. */
+  | { readonly type: 'replayed'; readonly door: string }
   /** A used one-time sequence could not be marked: the door is disabled. */
   | { readonly type: 'unmarked'; readonly door: string }
   | { readonly type: 'packet'; readonly packet: Extract<Report, { readonly type: 'packet' }> }

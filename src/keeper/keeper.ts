@@ -29,6 +29,12 @@ interface OneTimeSequence {
   readonly steps: readonly Step[];
 }
 
+/** `good` is false for a sequence that was used before: the door must not open. None is left without `next`. */
+interface SpentSequence {
+  readonly good: boolean;
+  readonly next: OneTimeSequence | undefined;
+}
+
 export interface KeeperPorts<D extends KnockedDoor> {
   readonly tell: (event: KeeperEvent) => void;
   /** The door was knocked on as it should be. */
@@ -41,7 +47,7 @@ export interface KeeperPorts<D extends KnockedDoor> {
   readonly addresses: () => readonly Address[] | 'any';
   readonly listeningPorts: () => readonly number[];
   /** Marks a used one-time sequence on disk and returns the next one. */
-  readonly spendOneTime: (path: string, used: OneTimeSequence) => OneTimeSequence | undefined;
+  readonly spendOneTime: (path: string, used: OneTimeSequence) => SpentSequence;
   readonly monotonicNow: () => number;
   /** A capture file is at its end, or the capture failed. */
   readonly ended: (reason: string | undefined) => void;
@@ -101,15 +107,12 @@ export class Keeper<D extends KnockedDoor> {
   instruct(): void {
     this.#ports.send({
       type: 'configure',
-      revision: this.#revision,
       doors: this.#doors.map((kept) => kept.door.knock),
+      revisions: this.#doors.map((kept) => kept.revision),
       addresses: this.#ports.sockets?.addresses ?? this.#ports.addresses(),
       ipv6: this.#ipv6,
       packets: this.#packets,
     });
-    for (const [index, kept] of this.#doors.entries()) {
-      if (kept.revision !== this.#revision) this.#sendDoor(index, kept);
-    }
   }
 
   /** Something happened to links or addresses. */
@@ -174,26 +177,27 @@ export class Keeper<D extends KnockedDoor> {
     this.#ports.open(door, source);
   }
 
-  /** Marks the sequence that has just been used and brings the next one into force; false when it could not be marked. */
+  /** Marks the sequence that has just been used and brings the next one into force; false when the door must not open. */
   #spend(index: number, kept: Kept<D>, oneTime: { readonly path: string; readonly offset: number }): boolean {
     const { door } = kept;
-    let next: OneTimeSequence | undefined;
-    let marked = true;
+    let spent: SpentSequence | undefined;
     try {
-      next = this.#ports.spendOneTime(oneTime.path, { offset: oneTime.offset, steps: door.knock.steps });
+      spent = this.#ports.spendOneTime(oneTime.path, { offset: oneTime.offset, steps: door.knock.steps });
     } catch {
-      marked = false;
+      // It is told below, and the door is shut.
     }
+    const next = spent?.next;
     const steps = next?.steps ?? [];
     const knock: Door = { ...door.knock, steps, strays: lowerStrays(steps, DEFAULT_STRAYS) };
     kept.door = { ...door, knock, oneTime: { path: oneTime.path, offset: next?.offset ?? 0 } };
     kept.revision = ++this.#revision;
+    if (spent?.good === false) this.#ports.tell({ type: 'replayed', door: door.name });
     this.#ports.tell(
-      marked ? { type: 'spent', door: door.name, next: next?.steps } : { type: 'unmarked', door: door.name },
+      spent ? { type: 'spent', door: door.name, next: next?.steps } : { type: 'unmarked', door: door.name },
     );
     this.#refilter();
     this.#sendDoor(index, kept);
-    return marked;
+    return spent?.good === true;
   }
 
   #sendDoor(index: number, kept: Kept<D>): void {

@@ -33,6 +33,8 @@ export function knockdWords(journal: Journal, names: Names): (event: KeeperEvent
           `no more sequences left in the one time sequences file for door ${event.door} --> disabling the door`,
           true,
         );
+      case 'replayed':
+        return journal.error(`${event.door}: this one time sequence is used or taken out, it opens nothing`);
       case 'unmarked':
         return journal.error(
           `error while disabling used one time sequence for door ${event.door} --> disabling the door`,

@@ -6,17 +6,26 @@
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { type OneTimeEntry, SPENT, spend } from '../config/one-time.ts';
 
-/** Marks the used sequence and returns the next; undefined when none is left. Throws when the file cannot be read or written. */
-export function spendOneTime(path: string, used: Pick<OneTimeEntry, 'offset' | 'steps'>): OneTimeEntry | undefined {
+/** What became of a used sequence, and the one in force from now on; none is left without `next`. */
+export interface Spent {
+  /** False when it was used before, or somebody took it out of the file: then the door must not open. */
+  readonly good: boolean;
+  readonly next: OneTimeEntry | undefined;
+}
+
+/**
+ * Marks the used sequence on disk. One with a negative offset was never in the file (knockd.conf's own `Sequence`, for the first
+ * knock). Throws when the file cannot be read or written.
+ */
+export function spendOneTime(path: string, used: Pick<OneTimeEntry, 'offset' | 'steps'>): Spent {
   const { offset, next } = spend(readFileSync(path), used);
-  if (offset !== undefined) {
-    const fd = openSync(path, 'r+');
-    try {
-      writeSync(fd, Uint8Array.of(SPENT), 0, 1, offset);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+  if (offset === undefined) return { good: used.offset < 0, next };
+  const fd = openSync(path, 'r+');
+  try {
+    writeSync(fd, Uint8Array.of(SPENT), 0, 1, offset);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
-  return next;
+  return { good: true, next };
 }

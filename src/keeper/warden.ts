@@ -16,11 +16,10 @@ import {
 } from '../control/controlled.ts';
 import { type Address, parseAddress, printAddress } from '../core/address.ts';
 import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
-import type { DoorPolicy, PortRange } from '../core/policy.ts';
+import type { DoorPolicy } from '../core/policy.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
 import { openDriver } from '../firewall/drivers.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
-import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import { listeningPorts } from '../platform/listeners.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
@@ -29,8 +28,8 @@ import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
 import { Grants, type LiveGrant, type Opening } from './grants.ts';
 import { Hooks } from './hooks.ts';
-import type { KnockedDoor } from './keeper.ts';
 import { Listening } from './listening.ts';
+import { fixedParts, interfacesOf, type NativeDoor, nativeDoors, publicPorts, withPrefixOf } from './warden-config.ts';
 
 export interface WardenPorts {
   readonly driver: FirewallDriver;
@@ -53,7 +52,6 @@ export interface WardenPorts {
 const RESTORE_AGAIN = 1000;
 
 type Face = Pick<Guard, 'face' | 'unused'>;
-type NativeDoor = KnockedDoor & { readonly policy: DoorPolicy };
 
 export class Warden implements Controlled {
   readonly #ports: WardenPorts;
@@ -108,7 +106,7 @@ export class Warden implements Controlled {
       silent: false,
       tell: (event) => this.#hear(event),
       open: (door, source) => void this.#knocked(door, source),
-      spendOneTime: () => undefined,
+      spendOneTime: () => ({ good: false, next: undefined }),
       publicPorts: () => [...new Set([...listeningPorts(), ...publicPorts(this.#config)])].sort((x, y) => x - y),
       ready: resolve,
       died: (how) => {
@@ -206,7 +204,8 @@ export class Warden implements Controlled {
 
   reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }> {
     return this.#inTurn(async () => {
-      const { config, warnings } = this.#ports.load();
+      const { config: read, warnings } = this.#ports.load();
+      const config = withPrefixOf(this.#started, read);
       const face = await this.#ports.face(config);
       try {
         await this.#ports.driver.install(this.#guard(config, face));
@@ -221,8 +220,10 @@ export class Warden implements Controlled {
       this.#listening?.configure(nativeDoors(config));
       this.#listening?.refreshPublicPorts();
       this.#record({ type: 'reloaded', detail: `${config.doors.length} doors` });
-      const restart = fixedParts(config) !== fixedParts(this.#started);
-      const note = restart ? ['state, control socket, interfaces and firewall driver change with the next start'] : [];
+      const restart = fixedParts(read) !== fixedParts(this.#started);
+      const note = restart
+        ? ['state, control socket, interfaces, firewall driver and ipv6_prefix change with the next start']
+        : [];
       return { doors: config.doors.length, warnings: [...warnings, ...note] };
     });
   }
@@ -312,6 +313,7 @@ export class Warden implements Controlled {
       case 'knocked':
       case 'packet':
       case 'spent':
+      case 'replayed':
       case 'unmarked':
       case 'counted':
         return;
@@ -349,32 +351,4 @@ function readSource(text: string): Address {
   const source = parseAddress(text);
   if (!source) throw new Refusal(`"${text}" is not an IPv4 or IPv6 address`);
   return source;
-}
-
-/** The configured ones, or those that lead out, or all. */
-function interfacesOf(config: PosternConfig): readonly string[] {
-  const { interfaces } = config.capture;
-  const chosen = interfaces.length > 0 ? interfaces : defaultRouteInterfaces();
-  return chosen.length > 0 ? chosen : ['any'];
-}
-
-function nativeDoors(config: PosternConfig): readonly NativeDoor[] {
-  return config.doors.flatMap((door) =>
-    door.knock && door.engine === 'daemon' ? [{ name: door.name, knock: door.knock, policy: door }] : [],
-  );
-}
-
-/** What an honest client may touch besides listening ports: the configured ones, and the doors themselves. */
-function publicPorts(config: PosternConfig): readonly number[] {
-  const ranges = [...config.publicPorts, ...config.doors.flatMap((door) => door.protect)];
-  return ranges.filter((range) => range.protocol === 'tcp').flatMap(portsIn);
-}
-
-function portsIn({ first, last }: PortRange): readonly number[] {
-  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
-}
-
-/** What only a new start puts in force. */
-function fixedParts({ state, control, capture, firewall }: PosternConfig): string {
-  return JSON.stringify([state, control, capture, firewall.driver]);
 }

@@ -8,6 +8,7 @@
 import type { CaptureSource, PacketSink } from '../capture/source.ts';
 import { printAddress } from '../core/address.ts';
 import { Allowance } from '../core/allowance.ts';
+import type { Door } from '../core/door.ts';
 import { Engine } from '../core/engine.ts';
 import type { KnockEvent } from '../core/events.ts';
 import type { Order, Report } from '../core/messages.ts';
@@ -28,7 +29,7 @@ export class Watch implements PacketSink {
   readonly #cheap = new Allowance({ perSecond: 200, burst: 1000 });
   readonly #earned = new Allowance({ perSecond: 1000, burst: 5000 });
   #engine: Engine | undefined;
-  #doors = '';
+  #doors: Door[] = [];
   #revisions: number[] = [];
   #packets = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -48,13 +49,12 @@ export class Watch implements PacketSink {
     switch (order.type) {
       case 'configure': {
         // The same doors again (a reload for another reason) leave half-done knocks alone.
-        const doors = JSON.stringify([order.doors, order.ipv6]);
-        if (!this.#engine || doors !== this.#doors) {
+        if (!this.#engine || JSON.stringify(order.doors) !== JSON.stringify(this.#doors)) {
           const [x = 0, y = 0] = this.#ports.random;
           this.#engine = new Engine(order.doors, { seed: [x, y] });
-          this.#doors = doors;
+          this.#doors = [...order.doors];
         }
-        this.#revisions = order.doors.map(() => order.revision);
+        this.#revisions = [...order.revisions];
         this.#packets = order.packets;
         this.#engine.setLocalAddresses(order.addresses);
         return;
@@ -68,7 +68,7 @@ export class Watch implements PacketSink {
       case 'door':
         this.#engine?.replaceDoor(order.index, order.door.steps.length > 0 ? order.door : undefined);
         this.#revisions[order.index] = order.revision;
-        this.#doors = '';
+        this.#doors[order.index] = order.door;
         return;
     }
   }

@@ -140,7 +140,7 @@ test('`decodeReport()` never throws, on any text and any JSON', () => {
 test('`decodeOrder()` reads what `encodeOrder()` writes, a line each', () => {
   const order = {
     type: 'configure',
-    revision: 1,
+    revisions: [1],
     doors: [door('7000,8000:udp')],
     addresses: [FOUR, SIX],
     ipv6: true,

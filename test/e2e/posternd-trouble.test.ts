@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { builtPackage } from '../support/built-package.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Outcome, type Peer, startPeer } from '../support/peer.ts';
 import {
@@ -31,7 +32,7 @@ const BOB = '10.77.1.3';
 const SERVER = '10.77.1.1';
 const RELOADS = 1000;
 /** On a busy machine fewer reloads have to do; a thousand at the driver's level are in nftables-kernel.test.ts. */
-const RELOADING = 12_000;
+const RELOADING = 8_000;
 
 const door = (openFor: string, rest = ''): string => sshDoor(openFor, rest).replace('tcp/22', 'tcp/80');
 
@@ -174,7 +175,7 @@ describe('posternd in trouble', { skip }, () => {
       await works(daemon);
       daemon.write(`${door('1s')}[journal]\nkeep = "1d"\n[control]\nsocket = "elsewhere"\n`);
       const { warnings } = await daemon.ask((asked) => asked.reload());
-      assert.match(warnings.join(), /control socket.* change with the next start/);
+      assert.match(warnings.join(), /control socket.* change with the next start$/);
     });
   });
 
@@ -287,6 +288,15 @@ describe('posternd in trouble', { skip }, () => {
       assert.deepEqual(await second.ask((asked) => asked.close('ssh')), { closed: 1 });
       assert.notEqual(await connect(ALICE), 'connected');
     });
+  });
+
+  test('where no watcher lives, the daemon ends instead of waiting for one, and the door stays closed', async () => {
+    using built = await builtPackage();
+    writeFileSync(join(built.path, 'dist/watcher-confine.js'), 'process.exit(3);');
+    const program = join(built.path, 'bin/posternd');
+    const { status, stderr } = await launchPosternd(server, { doors: door('1s'), folder, program }).running.ended;
+    assert.deepEqual([status, stderr], [1, 'the watcher does not start; see the lines above\n']);
+    assert.notEqual(await connect(ALICE), 'connected');
   });
 
   describe('one clear line and status 1', () => {

@@ -39,6 +39,20 @@ test('A pid file whose process lives is taken; one whose process was killed is n
   writePidFile(path).remove();
 });
 
+test('A lock that a stranger holds on a dead daemon’s file keeps nobody out', {
+  skip: process.platform === 'win32' && 'needs flock',
+}, async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, 'pid');
+  const dead = new Running([process.execPath, '-e', '']);
+  await dead.end();
+  const stranger = new Running(['flock', '--no-fork', '-n', path, 'sh', '-c', 'echo held; exec sleep 30']);
+  await stranger.waitForLine(/^held$/);
+  writeFileSync(path, `${dead.pid}\n`);
+  writePidFile(path).remove();
+  await stranger.stop('SIGKILL');
+});
+
 test('`remove()` leaves a file that is not its own any more', () => {
   using folder = temporaryFolder();
   const path = join(folder.path, 'pid');

@@ -126,9 +126,12 @@ describe('reload', () => {
   });
 
   test('says what only a new start puts in force, each time', async () => {
-    const { warden, write } = scene();
+    const { warden, write, installed } = scene();
     write(`${SSH}[state]\ndir = "/elsewhere"\n`);
     for (const _ of [1, 2]) assert.match((await warden.reload()).warnings[1] ?? '', /with the next start/);
+    write(`${SSH}[firewall]\nipv6_prefix = 128\n`);
+    assert.equal((await warden.reload()).warnings.length, 2);
+    assert.equal(installed.at(-1)?.ipv6Prefix, 64);
     write(SSH);
     assert.equal((await warden.reload()).warnings.length, 1);
   });

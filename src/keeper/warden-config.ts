@@ -1,0 +1,49 @@
+/** What the warden reads out of a configuration: where to listen, for which doors, what is nobody's stray, what a reload cannot change. */
+
+import type { PosternConfig } from '../config/postern-config.ts';
+import type { DoorPolicy, PortRange } from '../core/policy.ts';
+import { defaultRouteInterfaces } from '../platform/default-route.ts';
+import type { KnockedDoor } from './keeper.ts';
+
+export type NativeDoor = KnockedDoor & { readonly policy: DoorPolicy };
+
+/** The configured ones, or those that lead out, or all. */
+export function interfacesOf(config: PosternConfig): readonly string[] {
+  const { interfaces } = config.capture;
+  const chosen = interfaces.length > 0 ? interfaces : defaultRouteInterfaces();
+  return chosen.length > 0 ? chosen : ['any'];
+}
+
+/** The doors whose knocks the watcher recognizes. */
+export function nativeDoors(config: PosternConfig): readonly NativeDoor[] {
+  return config.doors.flatMap((door) =>
+    door.knock && door.engine === 'daemon' ? [{ name: door.name, knock: door.knock, policy: door }] : [],
+  );
+}
+
+/**
+ * What an honest client may touch besides listening ports: the configured ones, and the doors themselves. A door of many ports is left out:
+ * whoever scans those is no honest client, and two strays are forgiven anyway.
+ */
+export function publicPorts(config: PosternConfig): readonly number[] {
+  const doors = config.doors
+    .flatMap((door) => door.protect)
+    .filter(({ first, last }) => last - first < MOST_DOOR_PORTS);
+  return [...config.publicPorts, ...doors].filter((range) => range.protocol === 'tcp').flatMap(portsIn);
+}
+
+const MOST_DOOR_PORTS = 16;
+
+function portsIn({ first, last }: PortRange): readonly number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+/** What only a new start puts in force. */
+export function fixedParts({ state, control, capture, firewall }: PosternConfig): string {
+  return JSON.stringify([state, control, capture, firewall.driver, firewall.ipv6Prefix]);
+}
+
+/** Grants that stand are kept by networks of the old length: with another one, nobody could close them. */
+export function withPrefixOf({ firewall: { ipv6Prefix } }: PosternConfig, config: PosternConfig): PosternConfig {
+  return { ...config, firewall: { ...config.firewall, ipv6Prefix } };
+}
