@@ -64,6 +64,8 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   const interfaceText = config.interface ?? options.interface ?? DEFAULT_INTERFACE;
   const interfaces = splitInterfaces(interfaceText);
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
+  const interrupted = Promise.withResolvers<void>();
+  const signals = catchSignals(finish, interrupted.resolve);
 
   const journal = new Journal({
     stdout: (text) => void process.stdout.write(text),
@@ -141,6 +143,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     // Before anything is started that outlives this moment: it would hold on to the terminal.
     if (detached) detach();
     const adopted = doors.adopt();
+    signals.reload(reload);
     if (adopted > 0) journal.event(`${adopted} stop command${adopted === 1 ? ' is' : 's are'} pending from before`);
   };
 
@@ -164,21 +167,10 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     for (const line of printExpressions(config.doors, listening.addresses)) journal.debug(line);
   };
   const words = knockdWords(journal, names);
-  process.on('SIGHUP', reload);
   process.on('SIGUSR2', () => words({ type: 'counted', counts: listening.counts }));
-  const interrupted = Promise.withResolvers<void>();
-  let asked = false;
-  for (const [signal, status] of Object.entries(SIGNALS)) {
-    process.on(signal, () => {
-      if (asked) interrupted.resolve();
-      asked = true;
-      finish(status);
-    });
-  }
-
   listening.start();
   const status = await over;
-  process.off('SIGHUP', reload);
+  signals.reload(() => {});
   listening.stop();
   if (!replay) {
     journal.say('waiting for child processes...');
@@ -217,6 +209,34 @@ function openSource(options: KnockdOptions, interfaces: readonly string[]): Sour
     return { kind: 'file', descriptor: openSync(options.read, 'r') };
   }
   return { kind: options.capture, interfaces };
+}
+
+/**
+ * From here on no signal kills us unawares: the first of SIGTERM and SIGINT ends the daemon with its number, the second hurries it,
+ * and a SIGHUP that comes before there is something to reload is kept until there is.
+ */
+function catchSignals(end: (status: number) => void, hurry: () => void) {
+  let asked = false;
+  for (const [signal, status] of Object.entries(SIGNALS)) {
+    process.on(signal, () => {
+      if (asked) hurry();
+      asked = true;
+      end(status);
+    });
+  }
+  let kept = false;
+  let reload = (): void => {
+    kept = true;
+  };
+  process.on('SIGHUP', () => reload());
+  return {
+    /** What SIGHUP does from now on. */
+    reload: (act: () => void) => {
+      reload = act;
+      if (kept) act();
+      kept = false;
+    },
+  };
 }
 
 /** `eth0,wg0` is two interfaces, unless one has that very name. */
