@@ -128,18 +128,36 @@ function runWithRuntime(name, args) {
   become(runtime, [name, '--disable-sigusr1'].concat(args));
 }
 
-/** The path of a runtime new enough in a node_modules folder at `from` or above it (npm hoists); undefined when there is none. */
+/**
+ * The path of a runtime new enough in a node_modules folder at `from` or above it (npm hoists); undefined when there is none. The
+ * search ends where somebody could have put one who cannot change `from` itself: /node_modules below a shared folder is anybody's.
+ */
 function findRuntime(from) {
   const known = RUNTIMES[`${process.platform}-${process.arch}`];
   if (known === undefined) return undefined;
   for (let folder = from; ; folder = path.dirname(folder)) {
-    const home = path.join(folder, 'node_modules', known[0]);
+    const modules = path.join(folder, 'node_modules');
+    if (folder !== from && !isAsSafe(folder, from)) return undefined;
+    if (folder !== from && fs.existsSync(modules) && !isAsSafe(modules, from)) return undefined;
+    const home = path.join(modules, known[0]);
     const binary = path.join(home, known[1]);
     if (fs.existsSync(binary)) {
       if (isNewEnough(JSON.parse(fs.readFileSync(path.join(home, 'package.json'), 'utf8')).version)) return binary;
     }
     if (folder === path.dirname(folder)) return undefined;
   }
+}
+
+/** True when nobody may write to `folder` but root, this user, and who may write to `trusted`. */
+function isAsSafe(folder, trusted) {
+  if (process.platform === 'win32') return true;
+  const stat = fs.statSync(folder);
+  const known = fs.statSync(trusted);
+  const GROUP_WRITES = 0o020;
+  const OTHERS_WRITE = 0o002;
+  if ([0, process.getuid(), known.uid].indexOf(stat.uid) < 0) return false;
+  if (stat.mode & OTHERS_WRITE) return false;
+  return !(stat.mode & GROUP_WRITES) || stat.gid === 0 || Boolean(stat.gid === known.gid && known.mode & GROUP_WRITES);
 }
 
 /** The one library that Node's own Linux builds need and a minimal Debian lacks; undefined when it is there, or nobody can tell. */

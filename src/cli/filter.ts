@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { printProgram } from '../core/bpf.ts';
 import { buildCaptureFilter } from '../core/capture-filter.ts';
 import { addressesOf } from '../platform/interfaces.ts';
-import { listeningPorts } from '../platform/listeners.ts';
+import { publicPorts } from '../platform/listeners.ts';
 import { absolute, loadKnockdConf } from './load-knockd-conf.ts';
 
 export function addFilter(program: Command, end: (status: number) => void): void {
@@ -19,10 +19,11 @@ export function addFilter(program: Command, end: (status: number) => void): void
         for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
         return end(1);
       }
+      const addresses = addressesOf(options.interface, true);
       const filter = buildCaptureFilter({
         doors: loaded.config.doors.map((door) => door.knock),
-        addresses: addressesOf(options.interface, true),
-        publicPorts: { tcp: listeningPorts() },
+        addresses,
+        publicPorts: { tcp: publicPorts(addresses) },
         ipv6: true,
       });
       process.stdout.write(`${printProgram(filter)}\n`);

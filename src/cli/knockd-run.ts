@@ -23,7 +23,7 @@ import { spendOneTime } from '../keeper/one-time-file.ts';
 import { stateFile } from '../keeper/open-stops.ts';
 import type { OpenableDoor } from '../keeper/openings.ts';
 import { type PidFile, PidFileTaken, writePidFile } from '../keeper/pid-file.ts';
-import { unprivilegedAccount } from '../platform/accounts.ts';
+import { lookupAccount } from '../platform/accounts.ts';
 import { wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { interfaceIndex } from '../platform/libc.ts';
@@ -85,7 +85,6 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
       doors: commandDoors(config.doors, dry),
       ipv6: options.ipv6,
       packets: options.debug,
-      silent: detached,
       tell: knockdWords(journal, names),
       open: (door, source) => doors.openings.open(door, source),
       spendOneTime: dry ? () => ({ good: true, next: undefined }) : spendOneTime,
@@ -93,6 +92,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
         if (!replay) started();
       },
       died: (how) => journal.error(`watcher ${how}, starting another`),
+      complained: (line) => journal.error(`watcher: ${line}`),
       over: (reason) => {
         if (reason !== undefined) journal.error(replay ? `${options.read}: ${reason}` : reason);
         whenIdle(() => finish(reason === undefined ? 0 : 1));
@@ -259,7 +259,7 @@ function stateFolder(options: KnockdOptions): string {
 
 /** The name of an address by a program of its own, under another user id if we may: its answers are strangers' bytes. */
 async function lookUp(address: string): Promise<string | undefined> {
-  const account = process.getuid?.() === 0 ? unprivilegedAccount() : {};
+  const account = process.getuid?.() === 0 ? lookupAccount() : {};
   const found = await readProgram(['getent', 'hosts', address], { timeout: LOOKUP_TIMEOUT, limit: 4096, ...account });
   return nameFromGetent(found.output);
 }

@@ -12,6 +12,11 @@ export class Allowance {
     this.#left = rate.burst;
   }
 
+  /** How many could be taken when one was last asked for. */
+  get left(): number {
+    return this.#left;
+  }
+
   /** Takes one; false when there is none left at `now`. A clock that steps back refills nothing. */
   take(now: number): boolean {
     if (now > this.#filled) {

@@ -6,7 +6,8 @@
  * as four bytes of TCI and inner ethertype, and the filter steps over two of them. Deeper stacks are no host's traffic.
  *
  * To a destination that counts (a local address or a door's target) pass:
- * - bare SYNs to ports that are not public or that are a step, because a stray has to cost the attempt it belongs to;
+ * - bare SYNs to ports that are not public or that are a step, because a stray has to cost the attempt it belongs to (the engine
+ *   knows the public ports, too: here they only save work);
  * - other TCP packets to a port and with flags that some door counts;
  * - UDP to a port that is a step: answers to our own traffic land on all the others;
  * - IPv6 with an extension header in front, whatever is behind it: the decoder walks and counts it.
@@ -71,13 +72,21 @@ export function buildCaptureFilter(input: CaptureFilterInput): BpfProgram {
 
 /** As `buildCaptureFilter`, and says what was relaxed. The last relaxation fits every limit of 64 instructions or more. */
 export function fitCaptureFilter(input: CaptureFilterInput): CaptureFilter {
+  const limit = input.limit ?? BPF_MAX_INSTRUCTIONS;
   for (let count = 0; ; count++) {
     const relaxed = RELAXATIONS.slice(0, count);
+    const last = count === RELAXATIONS.length;
+    if (!last && leastLength(input, new Set(relaxed)) > limit) continue;
     const program = assemble(writeFilter(input, new Set(relaxed)));
-    if (program.length <= (input.limit ?? BPF_MAX_INSTRUCTIONS) || count === RELAXATIONS.length) {
-      return { program, relaxed };
-    }
+    if (last || program.length <= limit) return { program, relaxed };
   }
+}
+
+/** A program is longer than this, by the numbers alone: tens of thousands of ports are not assembled to find out. */
+function leastLength(input: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>): number {
+  const addresses = input.addresses === 'any' || relaxed.has('addresses') ? [] : input.addresses;
+  const words = addresses.filter((address) => family(address) === 4).map((address) => address.d >>> 0);
+  return casesOf(excludedPorts(input, relaxed), DROP).length + casesOf(words, PASS).length;
 }
 
 const IPV4 = 0x0800;
@@ -205,8 +214,7 @@ function writePorts(input: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>)
   const tcp: BpfLabel = Symbol('tcp');
   const udp: BpfLabel = Symbol('udp');
   const syn: BpfLabel = Symbol('bare syn');
-  const steps = stepPorts(input.doors, 'tcp');
-  const exclude = relaxed.has('public ports') ? [] : input.publicPorts.tcp.filter((port) => !steps.has(port));
+  const exclude = excludedPorts(input, relaxed);
   const udpSteps = stepPorts(input.doors, 'udp');
   const every = [{ low: 0, high: 0xffff, to: PASS }];
   const udpPorts = relaxed.has('ports') && udpSteps.size > 0 ? every : casesOf(udpSteps, PASS);
@@ -222,6 +230,13 @@ function writePorts(input: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>)
     at(syn),
     ...(exclude.length > 0 ? [plain(OPCODES.ldhInd, 2), ...branch(casesOf(exclude, DROP), PASS)] : [goto(PASS)]),
   ];
+}
+
+/** TCP ports whose bare SYNs are left out. */
+function excludedPorts({ doors, publicPorts }: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>): number[] {
+  if (relaxed.has('public ports')) return [];
+  const steps = stepPorts(doors, 'tcp');
+  return publicPorts.tcp.filter((port) => !steps.has(port));
 }
 
 /** TCP packets other than bare SYNs: for each pair of flag masks that doors have, the ports of those doors. */

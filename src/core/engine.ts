@@ -6,9 +6,10 @@
  * 2. The expected step advances an attempt; a step it has matched before is a repeat and nothing; the same packet again (port, source
  *    port, sequence number) is a retransmission and nothing, even where the same port is expected. After an opening the packet
  *    that opened stays known for another window.
- * 3. Anything else that opens a connection, or knocks at somebody's UDP step, is a stray. The same port twice in a row is one. A
- *    step of the sequence itself before its turn is one too many: it never helps an honest knock, and would let knocks of a
- *    door's reverse, repeated, complete it (7000,8000,9000 and 9000,8000,7000 are knockd's own example).
+ * 3. Anything else that opens a connection, unless to a public port that is nobody's step, or knocks at somebody's UDP step, is a
+ *    stray. The same port twice in a row is one. A step of the sequence itself before its turn is one too many: it never helps an
+ *    honest knock, and would let knocks of a door's reverse, repeated, complete it (7000,8000,9000 and 9000,8000,7000 are knockd's
+ *    own example).
  * 4. A first step always counts: it begins anew what is at stage 1, else a second candidate beside those further on. Of two at
  *    one stage the younger stays. Too many candidates: the eldest goes, and there is room for all that one run through the
  *    sequence starts. So whatever came before, a complete knock opens; Knuth, Morris and Pratt, with a clock.
@@ -53,6 +54,8 @@ export class Engine {
   readonly #candidates: Candidates;
   #steps: StepIndex;
   #local: AddressSet | 'any' = new AddressSet([]);
+  /** A bit for each TCP port. */
+  #public = new Uint8Array(0x10000 / 8);
   #now = Number.NEGATIVE_INFINITY;
   /** The knock in hand; one object for all. */
   #knock: Knock | undefined;
@@ -80,6 +83,12 @@ export class Engine {
   /** Which destinations count for doors without a target. May change while it runs; attempts survive. None before the first call. */
   setLocalAddresses(addresses: readonly Address[] | 'any'): void {
     this.#local = addresses === 'any' ? 'any' : new AddressSet(addresses);
+  }
+
+  /** TCP ports whose connections are nobody's stray, steps aside. May change while it runs. None before the first call. */
+  setPublicPorts(ports: readonly number[]): void {
+    this.#public = new Uint8Array(0x10000 / 8);
+    for (const port of ports) this.#public[port >> 3]! |= 1 << (port & 7);
   }
 
   /**
@@ -118,7 +127,8 @@ export class Engine {
       counters.ignored += 1;
       return this.#ledger.take();
     }
-    const isStray = packet.protocol === 'tcp' ? isBareSyn(packet.flags) : this.#steps.isUdpStep(key);
+    const isStray =
+      packet.protocol === 'tcp' ? isBareSyn(packet.flags) && !this.#isOnlyPublic(key) : this.#steps.isStep(key);
     const started = counters.started;
     const done = this.#visit(this.#handle(packet, key, isStray, time, bucket), local, starters, first);
     if ((done & OPENED) !== 0) this.#ledger.hushBeginnings();
@@ -184,6 +194,11 @@ export class Engine {
     const attempts = this.#attempts;
     while (attempts.countBeside(source) > this.#perPrefix) this.#ledger.evict(attempts.idlestBeside(source));
     while (attempts.size > this.#capacity) this.#ledger.evict(attempts.idlest());
+  }
+
+  /** Is this TCP port public, and no step? */
+  #isOnlyPublic(port: number): boolean {
+    return (this.#public[port >> 3]! & (1 << (port & 7))) !== 0 && !this.#steps.isStep(port);
   }
 
   #handle(packet: Packet, key: number, isStray: boolean, time: number, bucket: number): Knock {

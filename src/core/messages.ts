@@ -23,11 +23,14 @@ export type Order =
       readonly revisions: readonly number[];
       /** Local addresses; packets to others only count for doors with that target. */
       readonly addresses: readonly Address[] | 'any';
+      /** TCP ports whose connections are nobody's stray. The filter may let them through: it only saves work. */
+      readonly publicPorts: readonly number[];
       readonly ipv6: boolean;
       /** Report every decoded packet, for `-D`. */
       readonly packets: boolean;
     }
   | { readonly type: 'addresses'; readonly addresses: readonly Address[] }
+  | { readonly type: 'public-ports'; readonly publicPorts: readonly number[] }
   /** A one-time door's next sequence. Raises the revision like a new configuration, but leaves other doors' attempts alone. */
   | { readonly type: 'door'; readonly revision: number; readonly index: number; readonly door: Door }
   /** Are you still there? Answered by `alive` with the same number. */

@@ -1,11 +1,11 @@
-/** Which packets are anybody's: the first steps of which doors, UDP ports that are steps, destinations that are targets. */
+/** Which packets are anybody's: the first steps of which doors, ports that are steps, destinations that are targets. */
 
 import { AddressSet } from './address-set.ts';
 import type { Lock } from './lock.ts';
 
 const NO_DOORS: readonly number[] = [];
 const FIRST_STEP = 1;
-const UDP_STEP = 2;
+const STEP = 2;
 const KEYS = 0x20000;
 
 export class StepIndex {
@@ -16,7 +16,7 @@ export class StepIndex {
   constructor(locks: readonly (Lock | undefined)[]) {
     for (const [door, lock] of locks.entries()) {
       if (!lock) continue;
-      for (const key of lock.keys) if (key >= 0x10000) this.#roles[key]! |= UDP_STEP;
+      for (const key of lock.keys) this.#roles[key]! |= STEP;
       const first = lock.keys[0]!;
       this.#roles[first]! |= FIRST_STEP;
       const sharers = this.#starters.get(first);
@@ -31,7 +31,8 @@ export class StepIndex {
     return (this.#roles[key]! & FIRST_STEP) === 0 ? NO_DOORS : this.#starters.get(key)!;
   }
 
-  isUdpStep(key: number): boolean {
-    return (this.#roles[key]! & UDP_STEP) !== 0;
+  /** Is it a step of any door? */
+  isStep(key: number): boolean {
+    return (this.#roles[key]! & STEP) !== 0;
   }
 }

@@ -1,13 +1,14 @@
 /**
  * The packet sockets of the interfaces that are watched, with their filters: opened before anything else, kept until the end.
  *
- * The filter follows the doors, the addresses and the public ports; it is replaced on the live socket in one step. An interface
- * that disappears and comes back has a new number: its socket is bound again, ring and watcher stay as they are.
+ * The filter follows the doors, the addresses and the public ports; it is replaced on the live socket in one step. It only saves
+ * work: where the kernel refuses another, the old one stays, and nothing that happens after the start throws. An interface that
+ * disappears and comes back has a new number: its socket is bound again, ring and watcher stay as they are.
  */
 
 import type { Address } from '../core/address.ts';
 import { BPF_MAX_INSTRUCTIONS, encodeProgram } from '../core/bpf.ts';
-import { fitCaptureFilter, type Relaxation } from '../core/capture-filter.ts';
+import { type CaptureFilter, fitCaptureFilter, type Relaxation, SNAP_LENGTH } from '../core/capture-filter.ts';
 import type { Door } from '../core/door.ts';
 import { addressesOf } from '../platform/interfaces.ts';
 import { close, interfaceIndex, SystemError } from '../platform/libc.ts';
@@ -20,11 +21,23 @@ export interface FilterInput {
   readonly ipv6: boolean;
 }
 
-/** Fits the smallest optmem_max a kernel has had by default. */
-const SHORT_FILTER = 700;
+/** Filters as long as a kernel takes, for the smallest optmem_max one has had by default, and as short as they get. */
+const LIMITS = [BPF_MAX_INSTRUCTIONS, 700, 64] as const;
 
 /** `ret 0`: what a socket has until its doors are known. */
 const REJECT_ALL = [{ code: 0x06, jt: 0, jf: 0, k: 0 }] as const;
+/** What it has between two filters that are too long to exist at once. */
+const PASS_ALL = [{ code: 0x06, jt: 0, jf: 0, k: SNAP_LENGTH }] as const;
+
+/** What came of a look at interfaces and addresses. */
+export interface Refreshed {
+  readonly lost: readonly string[];
+  readonly back: readonly string[];
+  /** Addresses changed. */
+  readonly readdressed: boolean;
+  /** Why the old filter or the old addresses stay, in words. */
+  readonly failed: string | undefined;
+}
 
 interface Watched {
   readonly name: string;
@@ -32,14 +45,17 @@ interface Watched {
   /** The interface's number while the socket is bound to it; 0 while it is away. */
   index: number;
   addresses: readonly Address[];
-  filter: string;
+  filter: Uint8Array;
+  /** The filter should be another one. */
+  stale: boolean;
 }
 
 export class CaptureSockets {
   readonly #watched: Watched[] = [];
   readonly #relaxed: (given: readonly Relaxation[]) => void;
   #input: FilterInput;
-  #limit = BPF_MAX_INSTRUCTIONS;
+  /** The first of the limits that the kernel has not refused. */
+  #limit = 0;
   #given = '';
 
   /**
@@ -66,14 +82,15 @@ export class CaptureSockets {
     return this.#watched.flatMap((watched) => watched.addresses);
   }
 
-  /** Attaches filters for what counts now. */
-  refilter(input: FilterInput): void {
+  /** Attaches filters for what counts now; returns why an old one stays, in words. */
+  refilter(input: FilterInput): string | undefined {
     this.#input = input;
-    for (const watched of this.#watched) this.#attach(watched);
+    return this.#watched.map((watched) => this.#attach(watched)).find((failed) => failed !== undefined);
   }
 
-  /** Looks at interfaces and addresses anew; says what came and went, and whether addresses changed. */
-  refresh(): { readonly lost: readonly string[]; readonly back: readonly string[]; readonly readdressed: boolean } {
+  /** Looks at interfaces and addresses anew. */
+  refresh(): Refreshed {
+    let failed: string | undefined;
     const lost: string[] = [];
     const back: string[] = [];
     let readdressed = false;
@@ -87,13 +104,19 @@ export class CaptureSockets {
           back.push(watched.name);
         }
       }
-      const addresses = addressesOf(watched.name, this.#input.ipv6);
-      if (JSON.stringify(addresses) === JSON.stringify(watched.addresses)) continue;
-      watched.addresses = addresses;
-      readdressed = true;
-      this.#attach(watched);
+      try {
+        const addresses = addressesOf(watched.name, this.#input.ipv6);
+        if (JSON.stringify(addresses) !== JSON.stringify(watched.addresses)) {
+          watched.addresses = addresses;
+          watched.stale = true;
+          readdressed = true;
+        }
+      } catch (error) {
+        failed = reasonOf(error);
+      }
+      if (watched.stale) failed = this.#attach(watched) ?? failed;
     }
-    return { lost, back, readdressed };
+    return { lost, back, readdressed, failed };
   }
 
   close(): void {
@@ -104,10 +127,12 @@ export class CaptureSockets {
     const addresses = addressesOf(name, this.#input.ipv6);
     let fd: number | undefined;
     try {
-      fd = openPacketSocket(encodeProgram(REJECT_ALL));
+      const filter = encodeProgram(REJECT_ALL);
+      fd = openPacketSocket(filter);
       const index = name === 'any' ? 0 : interfaceIndex(name);
-      const watched = { name, fd, index, addresses, filter: '' };
-      this.#attach(watched);
+      const watched = { name, fd, index, addresses, filter, stale: true };
+      const failed = this.#attach(watched);
+      if (failed !== undefined) throw new CaptureError(`could not open ${name}: ${name}: ${failed}`);
       bindToInterface(fd, name);
       return watched;
     } catch (error) {
@@ -116,30 +141,42 @@ export class CaptureSockets {
     }
   }
 
-  /** A kernel that allows a socket little memory (net.core.optmem_max) refuses long filters: then a shorter one is made. */
-  #attach(watched: Watched): void {
-    const filter = this.#program(watched.addresses);
-    const text = filter.toString();
-    if (text === watched.filter) return;
-    try {
-      attachFilter(watched.fd, filter);
-      watched.filter = text;
-    } catch (error) {
-      if (!(error instanceof SystemError) || error.code !== 'ENOMEM' || this.#limit === SHORT_FILTER) throw error;
-      this.#limit = SHORT_FILTER;
-      this.#attach(watched);
+  /**
+   * A kernel that allows a socket little memory (net.core.optmem_max) refuses long filters: then a shorter one is made. Returns why
+   * the old one stays, in words.
+   */
+  #attach(watched: Watched): string | undefined {
+    const before = this.#limit;
+    for (;;) {
+      const fitted = this.#fit(watched.addresses);
+      const filter = encodeProgram(fitted.program);
+      try {
+        if (!sameBytes(filter, watched.filter)) replaceFilter(watched, filter);
+        watched.stale = false;
+        this.#tell(fitted.relaxed);
+        return undefined;
+      } catch (error) {
+        if (isTooLong(error) && this.#limit < LIMITS.length - 1) {
+          this.#limit++;
+          continue;
+        }
+        this.#limit = before;
+        watched.stale = true;
+        return reasonOf(error);
+      }
     }
   }
 
-  #program(addresses: readonly Address[]): Uint8Array {
+  #fit(addresses: readonly Address[]): CaptureFilter {
     const { doors, publicPorts, ipv6 } = this.#input;
-    const input = { doors, addresses, publicPorts: { tcp: publicPorts }, ipv6, limit: this.#limit };
-    const { program, relaxed } = fitCaptureFilter(input);
-    if (relaxed.join() !== this.#given) {
-      this.#given = relaxed.join();
-      if (relaxed.length > 0) this.#relaxed(relaxed);
-    }
-    return encodeProgram(program);
+    const limit = LIMITS[this.#limit] ?? BPF_MAX_INSTRUCTIONS;
+    return fitCaptureFilter({ doors, addresses, publicPorts: { tcp: publicPorts }, ipv6, limit });
+  }
+
+  #tell(relaxed: readonly Relaxation[]): void {
+    if (relaxed.join() === this.#given) return;
+    this.#given = relaxed.join();
+    if (relaxed.length > 0) this.#relaxed(relaxed);
   }
 
   #rebind(watched: Watched): boolean {
@@ -151,6 +188,39 @@ export class CaptureSockets {
       return false;
     }
   }
+}
+
+/** Puts a filter in the place of the old one, or throws and leaves the old one. */
+function replaceFilter(watched: Watched, filter: Uint8Array): void {
+  const { fd, filter: old } = watched;
+  try {
+    attachFilter(fd, filter);
+  } catch (error) {
+    if (!isTooLong(error)) throw error;
+    // The kernel counts the old one until it is gone. Nothing is lost in between: too much passes, not too little.
+    watched.filter = encodeProgram(PASS_ALL);
+    attachFilter(fd, watched.filter);
+    try {
+      attachFilter(fd, filter);
+    } catch (refused) {
+      attachFilter(fd, old);
+      watched.filter = old;
+      throw refused;
+    }
+  }
+  watched.filter = filter;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isTooLong(error: unknown): boolean {
+  return error instanceof SystemError && error.code === 'ENOMEM';
+}
+
+function sameBytes(x: Uint8Array, y: Uint8Array): boolean {
+  return x.length === y.length && x.every((byte, index) => byte === y[index]);
 }
 
 /** Capturing on an interface is impossible, in knockd's (libpcap's) words. */

@@ -31,4 +31,6 @@ export type KeeperEvent =
   | { readonly type: 'confined'; readonly confinement: Confinement; readonly changed: boolean }
   | { readonly type: 'lost'; readonly packets: number }
   | { readonly type: 'counted'; readonly counts: Counts }
-  | { readonly type: 'interface-lost' | 'interface-back'; readonly name: string };
+  | { readonly type: 'interface-lost' | 'interface-back'; readonly name: string }
+  /** The capture filter, or what it is made from, could not be renewed; told once until it can. */
+  | { readonly type: 'filter-kept'; readonly reason: string };

@@ -42,7 +42,7 @@ export interface KeeperPorts<D extends KnockedDoor> {
   /** To the watcher, if there is one. */
   readonly send: (order: Order) => void;
   /** Absent when packets do not come from sockets of ours: a capture file, a capture program. */
-  readonly sockets: CaptureSockets | undefined;
+  readonly sockets: Pick<CaptureSockets, 'addresses' | 'refilter' | 'refresh'> | undefined;
   /** The addresses that count when there are no sockets that know them. */
   readonly addresses: () => readonly Address[] | 'any';
   readonly listeningPorts: () => readonly number[];
@@ -55,6 +55,8 @@ export interface KeeperPorts<D extends KnockedDoor> {
 
 /** Openings one door may make: far more than people knock, far less than a captured watcher would like. */
 const OPENINGS = { perSecond: 20, burst: 200 };
+/** Everything else that becomes a line: a good deal more than an honest watcher says (`watcher/watch.ts`). */
+const LINES = { perSecond: 1500, burst: 12_000 };
 const LOSS_TOLD_EVERY = 60_000;
 const NO_COUNTS: Counts = { received: 0, lost: 0, drops: {}, suppressed: 0, attempts: 0 };
 
@@ -72,14 +74,22 @@ export class Keeper<D extends KnockedDoor> {
   #doors: readonly Kept<D>[] = [];
   #revision = 0;
   #publicPorts: readonly number[];
+  #filterKept: string | undefined;
+  readonly #lines: Allowance | undefined;
+  #expectsReady = true;
   #confinement = '';
   #counts = NO_COUNTS;
   #lossTold = Number.NEGATIVE_INFINITY;
 
-  constructor(ports: KeeperPorts<D>, options: { readonly ipv6: boolean; readonly packets: boolean }) {
+  /** The time in a capture file runs faster than the clock: a `replay` is not held to so many lines a second. */
+  constructor(
+    ports: KeeperPorts<D>,
+    options: { readonly ipv6: boolean; readonly packets: boolean; readonly replay?: boolean },
+  ) {
     this.#ports = ports;
     this.#ipv6 = options.ipv6;
     this.#packets = options.packets;
+    this.#lines = options.replay ? undefined : new Allowance(LINES);
     this.#publicPorts = ports.listeningPorts();
   }
 
@@ -103,6 +113,12 @@ export class Keeper<D extends KnockedDoor> {
     this.instruct();
   }
 
+  /** A watcher has just started. */
+  greet(): void {
+    this.#expectsReady = true;
+    this.instruct();
+  }
+
   /** Tells the watcher everything it has to know; it has just started, or something changed. */
   instruct(): void {
     this.#ports.send({
@@ -110,6 +126,7 @@ export class Keeper<D extends KnockedDoor> {
       doors: this.#doors.map((kept) => kept.door.knock),
       revisions: this.#doors.map((kept) => kept.revision),
       addresses: this.#ports.sockets?.addresses ?? this.#ports.addresses(),
+      publicPorts: this.#publicPorts,
       ipv6: this.#ipv6,
       packets: this.#packets,
     });
@@ -119,7 +136,8 @@ export class Keeper<D extends KnockedDoor> {
   networkChanged(): void {
     const { sockets, tell } = this.#ports;
     if (!sockets) return;
-    const { lost, back, readdressed } = sockets.refresh();
+    const { lost, back, readdressed, failed } = sockets.refresh();
+    this.#filtered(failed);
     for (const name of lost) tell({ type: 'interface-lost', name });
     for (const name of back) tell({ type: 'interface-back', name });
     if (readdressed) this.#ports.send({ type: 'addresses', addresses: sockets.addresses });
@@ -131,12 +149,15 @@ export class Keeper<D extends KnockedDoor> {
     if (ports.join() === this.#publicPorts.join()) return;
     this.#publicPorts = ports;
     this.#refilter();
+    this.#ports.send({ type: 'public-ports', publicPorts: ports });
   }
 
   hear(report: News): void {
     const { tell, ended } = this.#ports;
     switch (report.type) {
       case 'ready': {
+        if (!this.#expectsReady) return;
+        this.#expectsReady = false;
         const text = JSON.stringify(report.confinement);
         tell({ type: 'confined', confinement: report.confinement, changed: text !== this.#confinement });
         this.#confinement = text;
@@ -145,7 +166,8 @@ export class Keeper<D extends KnockedDoor> {
       case 'knock':
         return this.#judge(report.revision, report.event);
       case 'packet':
-        return tell({ type: 'packet', packet: report });
+        if (this.#packets && this.#mayTell()) tell({ type: 'packet', packet: report });
+        return;
       case 'counts':
         return this.#count(report.counts);
       case 'ended':
@@ -161,7 +183,12 @@ export class Keeper<D extends KnockedDoor> {
     const { source } = event;
     if (!isHost(source) || (family(source) === 6 && !this.#ipv6)) return;
     if (event.type === 'opened') this.#open(event.door, kept, source);
-    else this.#ports.tell({ ...event, door: kept.door.name });
+    else if (this.#mayTell()) this.#ports.tell({ ...event, door: kept.door.name });
+  }
+
+  /** A captured watcher is not to fill the disk with lines; what it says beyond the allowance is dropped. */
+  #mayTell(): boolean {
+    return this.#lines?.take(this.#ports.monotonicNow()) ?? true;
   }
 
   #open(index: number, kept: Kept<D>, source: Address): void {
@@ -171,7 +198,8 @@ export class Keeper<D extends KnockedDoor> {
       kept.flooded = true;
       return;
     }
-    kept.flooded = false;
+    // Told again only after a calm, not with every opening that trickles through.
+    if (kept.openings.left > OPENINGS.burst / 2) kept.flooded = false;
     this.#ports.tell({ type: 'knocked', door: door.name, source });
     if (door.oneTime && !this.#spend(index, kept, door.oneTime)) return;
     this.#ports.open(door, source);
@@ -205,11 +233,17 @@ export class Keeper<D extends KnockedDoor> {
   }
 
   #refilter(): void {
-    this.#ports.sockets?.refilter({
+    const input = {
       doors: this.#doors.map((kept) => kept.door.knock),
       publicPorts: this.#publicPorts,
       ipv6: this.#ipv6,
-    });
+    };
+    this.#filtered(this.#ports.sockets?.refilter(input));
+  }
+
+  #filtered(failed: string | undefined): void {
+    if (failed !== undefined && failed !== this.#filterKept) this.#ports.tell({ type: 'filter-kept', reason: failed });
+    this.#filterKept = failed;
   }
 
   #count(counts: Counts): void {

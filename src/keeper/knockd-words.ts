@@ -59,6 +59,8 @@ export function knockdWords(journal: Journal, names: Names): (event: KeeperEvent
         return journal.event(`interface ${event.name} disappeared, waiting for it to come back`);
       case 'interface-back':
         return journal.event(`interface ${event.name} is back`);
+      case 'filter-kept':
+        return journal.error(`the capture filter stays as it was: ${event.reason}`);
     }
   };
 }

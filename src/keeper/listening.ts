@@ -5,15 +5,16 @@
 
 import type { Address } from '../core/address.ts';
 import type { Counts } from '../core/messages.ts';
-import { unprivilegedAccount } from '../platform/accounts.ts';
+import { watcherAccount } from '../platform/accounts.ts';
 import { monotonicNow } from '../platform/clock.ts';
 import { entry } from '../platform/entry.ts';
 import { addressesOf } from '../platform/interfaces.ts';
-import { listeningPorts } from '../platform/listeners.ts';
-import { type ConnectedProgram, startCapture, startConnected } from '../platform/process.ts';
+import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
+import { type ConnectedProgram, type RunningProgram, startCapture, startConnected } from '../platform/process.ts';
 import { watchRoutes } from '../platform/route-monitor.ts';
 import { after } from '../platform/timer.ts';
 import { CaptureSockets } from './capture-sockets.ts';
+import { Complaints } from './complaints.ts';
 import type { KeeperEvent } from './events.ts';
 import { Keeper, type KeeperPorts, type KnockedDoor } from './keeper.ts';
 import { WatcherProcess } from './watcher-process.ts';
@@ -29,16 +30,16 @@ export interface ListeningSetup<D extends KnockedDoor> extends Pick<KeeperPorts<
   readonly ipv6: boolean;
   /** Tell every packet. */
   readonly packets: boolean;
-  /** Standard error is not for the watcher: a daemon that leaves its terminal. */
-  readonly silent: boolean;
   /** The first watcher is confined and has its orders: a knock may come. */
   readonly ready: () => void;
   /** A watcher died, and another is started. */
   readonly died: (how: string) => void;
+  /** The watcher wrote a line to its standard error: printable, and not too many of them. */
+  readonly complained: (line: string) => void;
   /** Nobody can listen, or the capture file is at its end (then without a reason). */
   readonly over: (reason: string | undefined) => void;
-  /** TCP ports whose connections are nobody's stray; those somebody listens on, unless given. */
-  readonly publicPorts?: () => readonly number[];
+  /** TCP ports whose connections to these addresses are nobody's stray; those with a public listener, unless given. */
+  readonly publicPorts?: (addresses: readonly Address[]) => readonly number[];
   /** The kernel allows no filter as long as it should be; what it lets through instead. */
   readonly relaxed: (given: readonly string[]) => void;
 }
@@ -52,6 +53,7 @@ export class Listening<D extends KnockedDoor> {
   readonly #sockets: CaptureSockets | undefined;
   readonly #keeper: Keeper<D>;
   readonly #watcher: WatcherProcess;
+  readonly #complaints: Complaints;
   #stillborn = 0;
   #ready = false;
   #close = (): void => {};
@@ -59,15 +61,16 @@ export class Listening<D extends KnockedDoor> {
   /** Opens the packet sockets: throws a `CaptureError` before anything else has happened. */
   constructor(setup: ListeningSetup<D>) {
     this.#setup = setup;
-    const { source, doors, ipv6, packets, tell, open, spendOneTime, publicPorts = listeningPorts } = setup;
+    const { source, doors, ipv6, packets, tell, open, spendOneTime } = setup;
     if (source.kind === 'ring') {
-      const input = { doors: doors.map((door) => door.knock), publicPorts: publicPorts(), ipv6 };
+      const input = { doors: doors.map((door) => door.knock), publicPorts: this.#publicPorts(), ipv6 };
       this.#sockets = new CaptureSockets(source.interfaces, input, setup.relaxed);
     }
+    this.#complaints = new Complaints({ say: setup.complained, monotonicNow });
     this.#watcher = new WatcherProcess({
-      start: () => startWatcher(source, this.#sockets, setup.silent),
+      start: () => startWatcher(source, this.#sockets, this.#complaints),
       report: (report) => this.#keeper.hear(report),
-      started: () => this.#keeper.instruct(),
+      started: () => this.#keeper.greet(),
       died: (how) => this.#died(how),
       monotonicNow,
       after,
@@ -80,11 +83,11 @@ export class Listening<D extends KnockedDoor> {
         send: (order) => this.#watcher.send(order),
         sockets: this.#sockets,
         addresses: () => (source.kind === 'file' ? 'any' : this.addresses),
-        listeningPorts: publicPorts,
+        listeningPorts: () => this.#publicPorts(),
         monotonicNow,
         ended: (reason) => (source.kind === 'file' ? setup.over(reason) : this.#watcher.replace()),
       },
-      { ipv6, packets },
+      { ipv6, packets, replay: source.kind === 'file' },
     );
   }
 
@@ -131,6 +134,12 @@ export class Listening<D extends KnockedDoor> {
     this.#sockets?.close();
   }
 
+  /** Who listens on this machine says nothing about a capture file. */
+  #publicPorts(): readonly number[] {
+    const { source, publicPorts = publicListeningPorts } = this.#setup;
+    return source.kind === 'file' ? [] : publicPorts(this.#sockets?.addresses ?? this.addresses);
+  }
+
   #told(tell: (event: KeeperEvent) => void, event: KeeperEvent): void {
     tell(event);
     if (event.type !== 'confined' || this.#ready) return;
@@ -149,11 +158,12 @@ export class Listening<D extends KnockedDoor> {
 /** Descriptors 0 to 2 are the usual, 3 is the channel. */
 const FIRST_DESCRIPTOR = 4;
 
-/** The watcher with its descriptors: packet sockets, a capture file, or pipes from capture programs that live as long as it does. */
-function startWatcher(source: Source, sockets: CaptureSockets | undefined, silent: boolean): ConnectedProgram {
-  const pipes = source.kind === 'tcpdump' ? source.interfaces.map((name) => startCapture(tcpdump(name)).output) : [];
+/** The watcher with its descriptors: packet sockets, a capture file, or pipes from capture programs, which end with it. */
+function startWatcher(source: Source, sockets: CaptureSockets | undefined, complaints: Complaints): ConnectedProgram {
+  const captures = source.kind === 'tcpdump' ? source.interfaces.map((name) => startCapture(tcpdump(name))) : [];
+  const pipes = captures.map((capture) => capture.output);
   const descriptors = source.kind === 'file' ? [source.descriptor] : (sockets?.descriptors ?? pipes);
-  const { uid, gid } = unprivilegedAccount();
+  const { uid, gid } = watcherAccount();
   const program = startConnected(
     [
       process.execPath,
@@ -164,10 +174,27 @@ function startWatcher(source: Source, sockets: CaptureSockets | undefined, silen
       sockets ? 'ring' : 'pcap',
       ...descriptors.map((_, index) => String(FIRST_DESCRIPTOR + index)),
     ],
-    { descriptors, argv0: 'postern-watcher', silent },
+    { descriptors, argv0: 'postern-watcher' },
   );
-  for (const pipe of pipes) pipe.destroy();
-  return program;
+  complaints.read(program.complaints);
+  return endingTogether(program, captures);
+}
+
+/** The capture programs end with whom they capture for, instead of with the next packet that they cannot write. */
+export function endingTogether<P extends RunningProgram>(
+  program: P,
+  captures: readonly ReturnType<typeof startCapture>[],
+): P {
+  for (const { output } of captures) output?.destroy();
+  const end = (): void => {
+    for (const capture of captures) capture.kill('SIGKILL');
+  };
+  void program.ended.then(end);
+  const kill = (signal: NodeJS.Signals): void => {
+    program.kill(signal);
+    if (signal === 'SIGKILL') end();
+  };
+  return { ...program, kill };
 }
 
 function tcpdump(name: string): [string, ...string[]] {

@@ -1,6 +1,7 @@
 /**
  * Host names beside addresses in log lines (`-l`). Lookups run in a program of their own under another user id, because their
- * answers are strangers' bytes; lines of a source whose name is still being asked for wait, in order, doors never do.
+ * answers are strangers' bytes; lines of a source whose name is still being asked for wait, in order, doors never do. Each lookup is a
+ * process, and anybody can cause one: few run at once, and addresses that come meanwhile stay without a name.
  */
 
 import { type Address, printAddress } from '../core/address.ts';
@@ -9,7 +10,9 @@ import { type Address, printAddress } from '../core/address.ts';
 export type Lookup = (address: string) => Promise<string | undefined>;
 
 const MOST_KNOWN = 1000;
-const MOST_WAITING = 1000;
+const MOST_ASKED = 8;
+/** Of one address; the lines after these do not wait for its name. */
+const MOST_WAITING = 100;
 
 export class Names {
   readonly #lookup: Lookup | undefined;
@@ -26,22 +29,25 @@ export class Names {
     const address = printAddress(source);
     const known = this.#known.get(address);
     const waiting = this.#waiting.get(address);
-    if (waiting) waiting.push(use);
+    if (waiting && waiting.length < MOST_WAITING) waiting.push(use);
     else if (known !== undefined) use(known);
-    else if (!this.#lookup || this.#waiting.size >= MOST_WAITING) use(address);
+    else if (!this.#lookup || waiting || this.#waiting.size >= MOST_ASKED) use(address);
     else this.#ask(this.#lookup, address, use);
   }
 
   #ask(lookup: Lookup, address: string, use: (label: string) => void): void {
     const waiting = [use];
     this.#waiting.set(address, waiting);
-    void lookup(address).then((name) => {
-      const label = name === undefined ? address : `${address} (${name})`;
-      if (this.#known.size >= MOST_KNOWN) this.#known.clear();
-      this.#known.set(address, label);
-      this.#waiting.delete(address);
-      for (const call of waiting) call(label);
-    });
+    const unnamed = (): undefined => undefined;
+    void lookup(address)
+      .catch(unnamed)
+      .then((name) => {
+        const label = name === undefined ? address : `${address} (${name})`;
+        if (this.#known.size >= MOST_KNOWN) this.#known.clear();
+        this.#known.set(address, label);
+        this.#waiting.delete(address);
+        for (const call of waiting) call(label);
+      });
   }
 }
 

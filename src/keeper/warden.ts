@@ -20,7 +20,7 @@ import type { DoorPolicy } from '../core/policy.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
 import { openDriver } from '../firewall/drivers.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
-import { listeningPorts } from '../platform/listeners.ts';
+import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
 import { describeDoor, printPorts } from './door-shown.ts';
@@ -103,16 +103,17 @@ export class Warden implements Controlled {
       doors: nativeDoors(this.#config),
       ipv6: true,
       packets: false,
-      silent: false,
       tell: (event) => this.#hear(event),
       open: (door, source) => void this.#knocked(door, source),
       spendOneTime: () => ({ good: false, next: undefined }),
-      publicPorts: () => [...new Set([...listeningPorts(), ...publicPorts(this.#config)])].sort((x, y) => x - y),
+      publicPorts: (addresses) =>
+        [...new Set([...publicListeningPorts(addresses), ...publicPorts(this.#config)])].sort((x, y) => x - y),
       ready: resolve,
       died: (how) => {
         this.#restarts++;
         this.#record({ type: 'warned', detail: `the watcher ${how}, another was started` });
       },
+      complained: (line) => this.#record({ type: 'warned', detail: `watcher: ${line}` }),
       over: (reason) => this.#ports.over(reason ?? 'the capture ended'),
       relaxed: (given) =>
         this.#record({ type: 'warned', detail: `the capture filter is relaxed: ${given.join(', ')}` }),
@@ -309,6 +310,9 @@ export class Warden implements Controlled {
           type: 'warned',
           detail: `interface ${event.name} ${event.type === 'interface-lost' ? 'disappeared' : 'is back'}`,
         });
+        return;
+      case 'filter-kept':
+        this.#record({ type: 'warned', detail: `the capture filter stays as it was: ${event.reason}` });
         return;
       case 'knocked':
       case 'packet':

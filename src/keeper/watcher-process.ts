@@ -44,7 +44,13 @@ export class WatcherProcess {
   }
 
   start(): void {
-    const program = this.#ports.start();
+    if (this.#stopped) return;
+    let program: ConnectedProgram;
+    try {
+      program = this.#ports.start();
+    } catch (error) {
+      return this.#buried(`could not be started: ${(error as Error).message}`, 0);
+    }
     this.#program = program;
     this.#born = this.#ports.monotonicNow();
     let rest = '';
@@ -120,6 +126,8 @@ export class WatcherProcess {
     if (this.#stopped) return;
     this.#deaths = lived > LIVED_WELL ? 0 : this.#deaths + 1;
     this.#ports.died(how);
+    // Whoever was told may have had enough.
+    if (this.#stopped) return;
     const pause = this.#deaths <= 1 ? 0 : Math.min(LONGEST_PAUSE, 50 * 2 ** (this.#deaths - 2));
     if (pause === 0) this.start();
     else this.#cancel = this.#ports.after(pause, () => this.start());

@@ -1,4 +1,7 @@
-/** Which user id the watcher runs under, from passwd(5): `postern` if the machine has it, else `nobody`. */
+/**
+ * Which user ids our unprivileged programs run under. Who has the same id can send signals, so the watcher shares its own with nobody:
+ * `postern` if passwd(5) has it, else a number that no one is given. Lookups, which may not touch the watcher either, are `nobody`.
+ */
 
 import { readFileSync } from 'node:fs';
 
@@ -9,19 +12,41 @@ export interface Account {
 
 const NOBODY: Account = { uid: 65534, gid: 65534 };
 
-export function unprivilegedAccount(): Account {
-  let passwd = '';
+/**
+ * Below `nobody`, above what systemd gives to services and containers (61184 to 65519), in a range that distributions leave alone, and
+ * within the 65536 ids of a usual user namespace.
+ */
+const PRIVATE_IDS = [65527, 65526, 65525, 65524, 65523, 65522, 65521, 65520] as const;
+
+/** Who the watcher is. `nobody` only where every private number has been given to somebody. */
+export function watcherAccount(passwd = readList('/etc/passwd'), group = readList('/etc/group')): Account {
+  const postern = accountNamed('postern', passwd);
+  if (postern) return postern;
+  const given = [...`${passwd}\n${group}`.matchAll(/^[^:\n]*:[^:\n]*:(\d+):(?:(\d+):)?/gm)].flatMap((ids) =>
+    ids.slice(1),
+  );
+  const id = PRIVATE_IDS.find((candidate) => !given.includes(String(candidate)));
+  return id === undefined ? lookupAccount(passwd) : { uid: id, gid: id };
+}
+
+/** Who asks for names: `nobody`. */
+export function lookupAccount(passwd = readList('/etc/passwd')): Account {
+  return accountNamed('nobody', passwd) ?? NOBODY;
+}
+
+function accountNamed(name: string, passwd: string): Account | undefined {
+  const match = new RegExp(`^${name}:[^:]*:(\\d+):(\\d+):`, 'm').exec(passwd);
+  const account = match && { uid: Number(match[1]), gid: Number(match[2]) };
+  return account && account.uid !== 0 ? account : undefined;
+}
+
+/** Empty in a container without users. */
+function readList(path: string): string {
   try {
-    passwd = readFileSync('/etc/passwd', 'utf8');
+    return readFileSync(path, 'utf8');
   } catch {
-    // A container without users.
+    return '';
   }
-  for (const name of ['postern', 'nobody']) {
-    const match = new RegExp(`^${name}:[^:]*:(\\d+):(\\d+):`, 'm').exec(passwd);
-    const account = match && { uid: Number(match[1]), gid: Number(match[2]) };
-    if (account && account.uid !== 0) return account;
-  }
-  return NOBODY;
 }
 
 /** The number of a group, from group(5); undefined when the machine has no such group. */

@@ -3,7 +3,7 @@
  * starts could be given. Capabilities belong to threads: call this before a program replaces itself, and its threads have none.
  */
 
-import { addressOf, prctl, SystemError, syscall } from './libc.ts';
+import { prctl, SystemError, syscall } from './libc.ts';
 import { syscallNumber } from './syscalls.ts';
 
 const VERSION_3 = 0x20080522;
@@ -31,7 +31,7 @@ export function dropCapabilities(keep: readonly number[] = []): void {
   const permitted = (sets[PERMITTED] ?? 0) & mask;
   // Two structures of effective, permitted, inheritable: capabilities 0 to 31, then 32 to 63.
   const left = Uint32Array.of(permitted, permitted, 0, 0, 0, 0);
-  syscall('capset', syscallNumber('capset'), addressOf(header), addressOf(new Uint8Array(left.buffer)));
+  syscall('capset', syscallNumber('capset'), header, new Uint8Array(left.buffer));
 }
 
 /** May the calling thread use this capability (one of 0 to 31)? */
@@ -49,7 +49,7 @@ const PERMITTED = 1;
 function readSets(): Uint32Array {
   const header = capabilityHeader();
   const sets = new Uint8Array(24);
-  syscall('capget', syscallNumber('capget'), addressOf(header), addressOf(sets));
+  syscall('capget', syscallNumber('capget'), header, sets);
   return new Uint32Array(sets.buffer);
 }
 

@@ -7,7 +7,7 @@
  */
 
 import { closeSync, constants, openSync, statSync } from 'node:fs';
-import { addressOf, prctl, SystemError, syscall } from './libc.ts';
+import { prctl, SystemError, syscall } from './libc.ts';
 import { syscallNumber, thisMachine } from './syscalls.ts';
 
 const CREATE_RULESET_VERSION = 1;
@@ -59,7 +59,7 @@ export function enterDomain(abi: number, exceptions: Exceptions): void {
   const ruleset = syscall(
     'landlock_create_ruleset',
     syscallNumber('landlock_create_ruleset'),
-    addressOf(attributes),
+    attributes,
     attributes.length,
     0,
   );
@@ -85,7 +85,7 @@ function allow(ruleset: number, path: string, access: bigint): void {
     const view = new DataView(rule.buffer);
     view.setBigUint64(0, access, true);
     view.setInt32(8, fd, true);
-    syscall('landlock_add_rule', syscallNumber('landlock_add_rule'), ruleset, RULE_PATH_BENEATH, addressOf(rule), 0);
+    syscall('landlock_add_rule', syscallNumber('landlock_add_rule'), ruleset, RULE_PATH_BENEATH, rule, 0);
   } finally {
     closeSync(fd);
   }

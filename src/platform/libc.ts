@@ -84,6 +84,9 @@ const c = {
   syscall: bound('long syscall(long number, intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e)'),
 };
 
+/** What a call that runs may point to: an address alone does not keep a buffer from being collected. */
+const held = { args: [] as readonly unknown[] };
+
 export function socket(domain: number, type: number, protocol: number): number {
   return check('socket', c.socket(domain, type, protocol));
 }
@@ -96,8 +99,14 @@ export function connect(fd: number, address: Uint8Array): void {
   check('connect', c.connect(fd, address, address.length));
 }
 
-export function setsockopt(fd: number, level: number, name: number, value: Uint8Array): void {
-  check('setsockopt', c.setsockopt(fd, level, name, value, value.length));
+/** Buffers that `value` points to are named in `pointed`, which keeps them from being collected during the call. */
+export function setsockopt(fd: number, level: number, name: number, value: Uint8Array, ...pointed: Uint8Array[]): void {
+  held.args = pointed;
+  try {
+    check('setsockopt', c.setsockopt(fd, level, name, value, value.length));
+  } finally {
+    held.args = [];
+  }
 }
 
 /** Fills `value` and returns how many bytes the kernel wrote. */
@@ -192,11 +201,18 @@ export function spawnSession(file: string, argv: readonly string[], env: readonl
   return pid[0] ?? 0;
 }
 
-/** Collects a child that has ended; its wait status (wait(2)). */
+/** Waits for a child to end; its wait status (wait(2)). */
 export function waitpid(pid: number): number {
   const status = [0];
   check('waitpid', c.waitpid(pid, status, 0));
   return status[0] ?? 0;
+}
+
+/** Collects a child if it has ended: its wait status (wait(2)); undefined while it runs. */
+export function collectChild(pid: number): number | undefined {
+  const WNOHANG = 1;
+  const status = [0];
+  return check('waitpid', c.waitpid(pid, status, WNOHANG)) === 0 ? undefined : (status[0] ?? 0);
 }
 
 /** The head of struct ifaddrs, getifaddrs(3); what follows does not matter here. */
@@ -222,13 +238,23 @@ export function interfaceAddresses(): readonly { readonly name: string; readonly
   return found;
 }
 
-/** A system call the C library has no wrapper for. Pointer arguments come from `addressOf`. */
-export function syscall(name: string, number: number, ...args: readonly (number | bigint)[]): number {
-  const [a = 0, b = 0, d = 0, e = 0, f = 0] = args;
-  return check(name, Number(c.syscall(number, a, b, d, e, f)));
+/**
+ * A system call the C library has no wrapper for. A buffer is passed as its address and held until the call is over; buffers that
+ * it points to have to be among the arguments, too: the kernel ignores those that a call does not have.
+ */
+export function syscall(name: string, number: number, ...args: readonly (number | bigint | Uint8Array)[]): number {
+  held.args = args;
+  const [a = 0, b = 0, d = 0, e = 0, f = 0] = args.map((value) =>
+    value instanceof Uint8Array ? addressOf(value) : value,
+  );
+  try {
+    return check(name, Number(c.syscall(number, a, b, d, e, f)));
+  } finally {
+    held.args = [];
+  }
 }
 
-/** Where a buffer's bytes are, for system calls that take a structure holding pointers. Keep the buffer referenced until after the call. */
+/** Where a buffer's bytes are, for structures that hold pointers. Keep the buffer referenced until after the call. */
 export function addressOf(bytes: Uint8Array): bigint {
   return koffi.address(bytes);
 }
@@ -240,12 +266,12 @@ export interface ReadableWatch {
 
 /**
  * Calls `readable` whenever the descriptor has something to read (level-triggered, on the event loop). After an error condition
- * on the descriptor the event loop stops watching it and calls `failed` once, if given: clear the error and watch anew.
+ * on the descriptor the event loop stops watching it and calls `failed` once: clear the error and watch anew.
  */
-export function watchReadable(fd: number, readable: () => void, failed?: () => void): ReadableWatch {
+export function watchReadable(fd: number, readable: () => void, failed: () => void): ReadableWatch {
   // The typings name one argument; the real ones are libuv's: a status, negative after an error, and the events.
   const handle = koffi.node.poll(fd, { readable: true }, ((status: number) => {
-    if (status < 0) failed?.();
+    if (status < 0) failed();
     else readable();
     // Poll callbacks run outside Node's callback scope: without this, promises started in one wait for the next event.
     setImmediate(() => {});

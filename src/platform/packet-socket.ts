@@ -51,7 +51,7 @@ export function attachFilter(fd: number, filter: Uint8Array): void {
   const view = new DataView(program.buffer);
   view.setUint16(0, filter.length / 8, true);
   view.setBigUint64(8, addressOf(filter), true);
-  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program);
+  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, filter);
 }
 
 /** Starts (or, after the interface came back under a new number, restarts) delivery. `any` is every interface of the namespace. */

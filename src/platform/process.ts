@@ -1,10 +1,11 @@
 /**
  * The only place that starts a program: argv arrays, never a shell string, except `runShell` for the commands that a
- * root-owned knockd.conf names. Everything started here gets its own session and no descriptor but the ones named.
+ * root-owned knockd.conf names. Everything started here gets its own session and no descriptor but the ones named. Nothing here
+ * throws: a start that fails, at once or later, is how the program ended.
  */
 
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import type { Duplex, Readable } from 'node:stream';
+import { Duplex, type Readable } from 'node:stream';
 import { canSpawnSessions, type Ending, type RunningProgram, startSession } from './session.ts';
 
 export type { Ending, RunningProgram } from './session.ts';
@@ -12,9 +13,11 @@ export type { Ending, RunningProgram } from './session.ts';
 /** Runs one command line with `/bin/sh -c`, as knockd does: same environment, directory, descriptors 0-2; its own session. */
 export function runShell(command: string): RunningProgram {
   if (canSpawnSessions()) return startSession('/bin/sh', ['sh', '-c', command]);
-  return running(
-    spawn('/bin/sh', ['-c', command], { argv0: 'sh', detached: true, stdio: ['inherit', 'inherit', 'inherit'] }),
-  );
+  return start(['/bin/sh', '-c', command], {
+    argv0: 'sh',
+    detached: true,
+    stdio: ['inherit', 'inherit', 'inherit'],
+  }).program;
 }
 
 /** Runs a program and keeps at most `limit` bytes of its standard output; it is killed after `timeout` milliseconds. */
@@ -23,7 +26,7 @@ export function readProgram(
   options: { readonly timeout: number; readonly limit: number; readonly uid?: number; readonly gid?: number },
 ): Promise<{ readonly ending: Ending; readonly output: string }> {
   const { timeout, limit, ...ids } = options;
-  const child = spawn(argv[0], argv.slice(1), {
+  const { child, program } = start(argv, {
     stdio: ['ignore', 'pipe', 'ignore'],
     timeout,
     killSignal: 'SIGKILL',
@@ -31,8 +34,8 @@ export function readProgram(
     env: PATH_ONLY,
     ...ids,
   });
-  const output = collected(child.stdout, limit);
-  return running(child).ended.then((ending) => ({ ending, output: output() }));
+  const output = collected(child?.stdout, limit);
+  return program.ended.then((ending) => ({ ending, output: output() }));
 }
 
 /**
@@ -44,7 +47,7 @@ export function feedProgram(
   input: string,
   options: { readonly timeout: number; readonly limit: number },
 ): Promise<{ readonly ending: Ending; readonly output: string; readonly complaints: string }> {
-  const child = spawn(argv[0], argv.slice(1), {
+  const { child, program } = start(argv, {
     stdio: ['pipe', 'pipe', 'pipe'],
     timeout: options.timeout,
     killSignal: 'SIGKILL',
@@ -52,21 +55,22 @@ export function feedProgram(
     env: PATH_ONLY,
   });
   // It may end without reading everything.
-  child.stdin.on('error', () => {});
-  child.stdin.end(input);
-  const output = collected(child.stdout, options.limit);
-  const complaints = collected(child.stderr, options.limit);
-  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  return running(child).ended.then(async (ending) => {
+  child?.stdin?.on('error', () => {});
+  child?.stdin?.end(input);
+  const output = collected(child?.stdout, options.limit);
+  const complaints = collected(child?.stderr, options.limit);
+  const closed = new Promise<void>((resolve) => child?.once('close', () => resolve()));
+  return program.ended.then(async (ending) => {
     if (!('failed' in ending)) await closed;
     return { ending, output: output(), complaints: complaints() };
   });
 }
 
-function collected(stream: Readable, limit: number): () => string {
+/** There is no stream when the program could not be started. */
+function collected(stream: Readable | null | undefined, limit: number): () => string {
   const chunks: Buffer[] = [];
   let kept = 0;
-  stream.on('data', (chunk: Buffer) => {
+  stream?.on('data', (chunk: Buffer) => {
     if (kept < limit) chunks.push(chunk.subarray(0, limit - kept));
     kept += chunk.length;
   });
@@ -82,83 +86,114 @@ export async function runHook(
   env: Readonly<Record<string, string>>,
   options: { readonly timeout: number; readonly limit: number },
 ): Promise<{ readonly ending: Ending; readonly output: string; readonly late: boolean }> {
-  const child = spawn(argv[0], argv.slice(1), {
+  const { child, program } = start(argv, {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd: '/',
     env: { ...PATH_ONLY, ...env },
   });
-  const output = collected(child.stdout, options.limit);
-  const complaints = collected(child.stderr, options.limit);
+  const output = collected(child?.stdout, options.limit);
+  const complaints = collected(child?.stderr, options.limit);
   let late = false;
   const timer = setTimeout(() => {
     late = true;
     try {
       // Its own session: the whole group goes.
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      if (program.pid !== undefined) process.kill(-program.pid, 'SIGKILL');
     } catch {
       // It has just ended.
     }
   }, options.timeout);
-  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const ending = await running(child).ended;
+  const closed = new Promise<void>((resolve) => child?.once('close', () => resolve()));
+  const ending = await program.ended;
   clearTimeout(timer);
   // What it wrote last may still be in the pipes; what it left running in the background may hold them open for ever.
   if (!('failed' in ending)) await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, LAST_WORDS))]);
-  child.stdout.destroy();
-  child.stderr.destroy();
+  child?.stdout?.destroy();
+  child?.stderr?.destroy();
   return { ending, output: (output() + complaints()).slice(0, options.limit), late };
 }
 
 const LAST_WORDS = 100;
 
-/** A child with a private channel to it: descriptor 3, a stream socket. */
+/** A child with a private channel to it: descriptor 3, a stream socket. Nobody is at the other end of it when the start failed. */
 export interface ConnectedProgram extends RunningProgram {
   readonly channel: Duplex;
 }
 
-/** Starts a program of ours with an empty environment, `descriptors` from number 4 on and the channel as descriptor 3. */
+/**
+ * Starts a program of ours with an empty environment, `descriptors` from number 4 on and the channel as descriptor 3. A descriptor
+ * that could not be had fails the start. Standard error is a pipe that ends here; the other two lead nowhere.
+ */
 export function startConnected(
   argv: readonly [string, ...string[]],
-  options: {
-    readonly descriptors: readonly (number | Readable)[];
-    readonly argv0: string;
-    /** Its standard error goes nowhere instead of where ours goes. */
-    readonly silent?: boolean;
-  },
-): ConnectedProgram {
-  const stderr = options.silent ? 'ignore' : 'inherit';
-  const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', stderr, 'pipe', ...options.descriptors];
-  const child = spawn(argv[0], argv.slice(1), { stdio, cwd: '/', env: {}, argv0: options.argv0 });
-  return { ...running(child), channel: child.stdio[3] as Duplex };
+  options: { readonly descriptors: readonly (number | Readable | undefined)[]; readonly argv0: string },
+): ConnectedProgram & { readonly complaints: Readable | undefined } {
+  const descriptors = options.descriptors.filter((descriptor) => descriptor !== undefined);
+  if (descriptors.length < options.descriptors.length) {
+    return {
+      ...unstarted('a program that it reads from could not be started'),
+      channel: deadChannel(),
+      complaints: undefined,
+    };
+  }
+  const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', 'pipe', 'pipe', ...descriptors];
+  const { child, program } = start(argv, { detached: true, stdio, cwd: '/', env: {}, argv0: options.argv0 });
+  return { ...program, channel: channelOf(child), complaints: child?.stderr ?? undefined };
 }
 
 /** Starts a program that outlives this one, holding the other end of its standard input: it reads end-of-file when this process dies. */
 export function startOutliving(
   argv: readonly [string, ...string[]],
 ): RunningProgram & { readonly input: NodeJS.WritableStream | null } {
-  const child = spawn(argv[0], argv.slice(1), { detached: true, stdio: ['pipe', 'inherit', 'inherit'] });
-  child.unref();
-  return { ...running(child), input: child.stdin };
+  const { child, program } = start(argv, { detached: true, stdio: ['pipe', 'inherit', 'inherit'] });
+  child?.unref();
+  return { ...program, input: child?.stdin ?? null };
 }
 
 /** Starts this program again as a daemon's child: own session, the terminal's descriptors, and descriptor 3 to report on. */
 export function startDaemon(argv: readonly [string, ...string[]], env: NodeJS.ProcessEnv): ConnectedProgram {
-  const child = spawn(argv[0], argv.slice(1), {
-    detached: true,
-    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
-    env,
-  });
-  return { ...running(child), channel: child.stdio[3] as Duplex };
+  const { child, program } = start(argv, { detached: true, stdio: ['inherit', 'inherit', 'inherit', 'pipe'], env });
+  return { ...program, channel: channelOf(child) };
 }
 
 /** Starts a capture program that writes to a pipe, whose reading end is meant for another child: hand it on, then destroy it here. */
-export function startCapture(argv: readonly [string, ...string[]]): RunningProgram & { readonly output: Readable } {
-  const child = spawn(argv[0], argv.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
-  return { ...running(child), output: child.stdout.pause() };
+export function startCapture(
+  argv: readonly [string, ...string[]],
+): RunningProgram & { readonly output: Readable | undefined } {
+  const { child, program } = start(argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+  return { ...program, output: child?.stdout?.pause() };
 }
 
 const PATH_ONLY = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
+
+interface Start {
+  /** Absent when the start failed at once. Without descriptors to spare it is there, but has no streams. */
+  readonly child: ChildProcess | undefined;
+  readonly program: RunningProgram;
+}
+
+function start(argv: readonly [string, ...string[]], options: SpawnOptions): Start {
+  try {
+    const child = spawn(argv[0], argv.slice(1), options);
+    return { child, program: running(child) };
+  } catch (error) {
+    return { child: undefined, program: unstarted((error as Error).message) };
+  }
+}
+
+function unstarted(reason: string): RunningProgram {
+  return { pid: undefined, ended: Promise.resolve({ failed: reason }), kill: () => {} };
+}
+
+function channelOf(child: ChildProcess | undefined): Duplex {
+  const channel = child?.stdio?.[3];
+  return channel instanceof Duplex ? channel : deadChannel();
+}
+
+function deadChannel(): Duplex {
+  return new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+}
 
 function running(child: ChildProcess): RunningProgram {
   const ended = new Promise<Ending>((resolve) => {

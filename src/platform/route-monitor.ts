@@ -1,6 +1,6 @@
 /**
  * Tells when links or addresses change (rtnetlink(7) multicast groups). The messages are not parsed: whoever listens reads the
- * present state anew, so a lost or merged message (ENOBUFS) costs nothing.
+ * present state anew, so a lost or merged message costs nothing; but ENOBUFS ends the watch of the event loop, which is begun again.
  */
 
 import { bind, close, type ReadableWatch, recv, SystemError, socket, watchReadable } from './libc.ts';
@@ -21,12 +21,23 @@ export function watchRoutes(changed: () => void): ReadableWatch {
   view.setUint32(8, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, true);
   bind(fd, address);
   const scratch = new Uint8Array(8192);
-  const watch = watchReadable(fd, () => {
+  let closed = false;
+  const read = (): void => {
     drain(fd, scratch);
     changed();
-  });
+  };
+  const start = (): ReadableWatch =>
+    watchReadable(fd, read, () => {
+      if (closed) return;
+      watch.close();
+      // Before what was lost is read anew: a change in between is told, not lost with the rest.
+      watch = start();
+      read();
+    });
+  let watch = start();
   return {
     close: () => {
+      closed = true;
       watch.close();
       close(fd);
     },

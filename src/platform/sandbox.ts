@@ -162,7 +162,8 @@ function koffiPackages(mapped: readonly string[]): readonly string[] {
 
 /**
  * Shuts the process in for good: main thread in a domain that allows nothing, every thread under the system call filter, in
- * which `packetDescriptors` can be read but not written to. Call it when everything is loaded and opened; rings can be mapped
+ * which descriptors 0, 1 and `packetDescriptors` can be read but not written to; standard error has to be a pipe whose reader
+ * distrusts it. Call it when everything is loaded and opened; rings can be mapped
  * before or after. Asynchronous file and crypto calls end the process later on, unless one was made before: their threads are
  * started by the first. Throws when the process was not started by `enterConfinedRuntime`.
  */
@@ -198,7 +199,7 @@ export function confine(options: {
     notes.push(`Landlock ${abi} of this kernel does not know signals and abstract sockets`);
 
   const held = isWithoutRings();
-  const seccomp = held && installFilter(runFilter(machine, options.packetDescriptors, process.pid));
+  const seccomp = held && installFilter(runFilter(machine, [0, 1, ...options.packetDescriptors], process.pid));
   if (!seccomp) notes.push('The kernel offers no system call filter, or none that holds io_uring');
   return { landlock: born ? abi : undefined, seccomp, noNewPrivs, capabilities, uid: currentUser(), notes };
 }

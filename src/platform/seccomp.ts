@@ -117,7 +117,7 @@ export function installFilter(filter: Uint8Array): boolean {
   view.setBigUint64(8, addressOf(filter), true);
   try {
     const number = syscallNumber('seccomp');
-    const thread = syscall('seccomp', number, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, addressOf(program));
+    const thread = syscall('seccomp', number, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program, filter);
     if (thread !== 0) throw new Error(`Cannot bring thread ${thread} under the system call filter`);
     return true;
   } catch (error) {

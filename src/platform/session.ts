@@ -5,7 +5,7 @@
  */
 
 import { constants } from 'node:os';
-import { close, type ReadableWatch, SystemError, spawnSession, syscall, waitpid, watchReadable } from './libc.ts';
+import { close, collectChild, type ReadableWatch, spawnSession, syscall, watchReadable } from './libc.ts';
 
 /** How a program ended: an exit status, or the signal that ended it, or why it could not be started. */
 export type Ending = { readonly status: number } | { readonly signal: string } | { readonly failed: string };
@@ -18,6 +18,7 @@ export interface RunningProgram {
 
 /** The same number on every machine. */
 const PIDFD_OPEN = 434;
+const POLL_PAUSE = 100;
 let able: boolean | undefined;
 /** A watch that nobody holds is collected. */
 const watches = new Set<ReadableWatch>();
@@ -35,31 +36,61 @@ export function canSpawnSessions(): boolean {
   return able;
 }
 
-/** Starts the program with this process's environment and descriptors 0 to 2. A start that fails is how it ended. */
+/** Starts the program with this process's environment and descriptors 0 to 2. A start that fails is how it ended; never throws. */
 export function startSession(file: string, argv: readonly string[]): RunningProgram {
   let pid: number;
   try {
     pid = spawnSession(file, argv, environment());
   } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    return { pid: undefined, ended: Promise.resolve({ failed: error.message }), kill: () => {} };
+    return { pid: undefined, ended: Promise.resolve({ failed: (error as Error).message }), kill: () => {} };
   }
   let over = false;
   const ended = new Promise<Ending>((resolve) => {
-    const pidfd = openPidfd(pid);
-    const watch = watchReadable(pidfd, () => {
-      watches.delete(watch);
-      watch.close();
-      close(pidfd);
+    /** False while it still runs. */
+    const collect = (): boolean => {
+      let status: number | undefined;
+      try {
+        status = collectChild(pid);
+        if (status === undefined) return false;
+      } catch {
+        // ECHILD: somebody else collected it. How it ended is lost; that it ended is not.
+      }
       over = true;
-      resolve(endingOf(waitpid(pid)));
-    });
-    watches.add(watch);
+      resolve(status === undefined ? { failed: 'somebody else was told how it ended' } : endingOf(status));
+      return true;
+    };
+    try {
+      watchEnd(pid, collect);
+    } catch {
+      // No descriptor left for this: the program runs, and is asked for from time to time.
+      pollEnd(collect);
+    }
   });
   const kill = (signal: NodeJS.Signals): void => {
     if (!over) process.kill(pid, signal);
   };
   return { pid, ended, kill };
+}
+
+function watchEnd(pid: number, collect: () => boolean): void {
+  const pidfd = openPidfd(pid);
+  try {
+    const leave = (): void => {
+      watches.delete(watch);
+      watch.close();
+      close(pidfd);
+      if (!collect()) pollEnd(collect);
+    };
+    const watch = watchReadable(pidfd, leave, leave);
+    watches.add(watch);
+  } catch (error) {
+    close(pidfd);
+    throw error;
+  }
+}
+
+function pollEnd(collect: () => boolean): void {
+  const timer = setInterval(() => collect() && clearInterval(timer), POLL_PAUSE);
 }
 
 function openPidfd(pid: number): number {

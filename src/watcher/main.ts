@@ -10,14 +10,12 @@ import { Socket } from 'node:net';
 import { readPcap } from '../capture/pcap-source.ts';
 import { readRing } from '../capture/ring.ts';
 import type { CaptureSource } from '../capture/source.ts';
-import { decodeOrder, encodeReport, type Order, type Report } from '../core/messages.ts';
+import { decodeOrder, type Order, type Report } from '../core/messages.ts';
+import { monotonicNow } from '../platform/clock.ts';
 import { confine } from '../platform/sandbox.ts';
+import { after } from '../platform/timer.ts';
+import { Outbox } from './outbox.ts';
 import { Watch } from './watch.ts';
-
-/** More than this many unsent bytes, and only openings are still reported: the keeper is busy, the watcher must not grow. */
-const BACKLOG = 1024 * 1024;
-/** What is only to be written down is gathered so long, up to the next opening: waking the keeper for each line costs more than the line. */
-const GATHER_MS = 20;
 
 function main(argv: readonly string[]): void {
   const [identity = '', kind, ...numbers] = argv;
@@ -28,22 +26,13 @@ function main(argv: readonly string[]): void {
   const channel = new Socket({ fd: 3, readable: true, writable: true });
   channel.on('error', () => process.exit(1));
   channel.on('close', () => process.exit(0));
-  let waiting = '';
-  let flushing: ReturnType<typeof setTimeout> | undefined;
-  const flush = (): void => {
-    clearTimeout(flushing);
-    flushing = undefined;
-    channel.write(waiting);
-    waiting = '';
-  };
-  const send = (report: Report): boolean => {
-    const opened = report.type === 'knock' && report.event.type === 'opened';
-    if (channel.writableLength + waiting.length > BACKLOG && !opened) return false;
-    waiting += encodeReport(report);
-    if (opened || (report.type !== 'knock' && report.type !== 'packet')) flush();
-    else flushing ??= setTimeout(flush, GATHER_MS);
-    return true;
-  };
+  const outbox = new Outbox({
+    write: (text) => channel.write(text),
+    unread: () => channel.writableLength,
+    monotonicNow,
+    after,
+  });
+  const send = (report: Report): boolean => outbox.send(report);
 
   const watch = new Watch({ send, random: crypto.getRandomValues(new Int32Array(2)), replay: kind === 'pcap' });
   const sources: CaptureSource[] = [];

@@ -57,10 +57,14 @@ export class Watch implements PacketSink {
         this.#revisions = [...order.revisions];
         this.#packets = order.packets;
         this.#engine.setLocalAddresses(order.addresses);
+        this.#engine.setPublicPorts(order.publicPorts);
         return;
       }
       case 'addresses':
         this.#engine?.setLocalAddresses(order.addresses);
+        return;
+      case 'public-ports':
+        this.#engine?.setPublicPorts(order.publicPorts);
         return;
       case 'ping':
         this.#ports.send({ type: 'alive', number: order.number });

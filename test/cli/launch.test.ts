@@ -5,7 +5,18 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -198,6 +209,30 @@ test('`findRuntime()` looks in every node_modules above, and only takes a runtim
   writeFileSync(join(home, 'node_modules', name, 'bin/node'), '');
   writeFileSync(join(home, 'node_modules', name, 'package.json'), '{"version":"22.1.0"}');
   assert.equal(findRuntime(home), undefined);
+});
+
+test('The search for a runtime ends where anybody could have put one', { skip: noRuntime }, () => {
+  const name = RUNTIME_PACKAGES.find((known) => existsSync(join(root, 'node_modules', known))) ?? '';
+  const above = join(scratch, 'shared');
+  const home = join(above, 'package');
+  mkdirSync(home, { recursive: true });
+  mkdirSync(join(above, 'node_modules'));
+  symlinkSync(join(root, 'node_modules', name), join(above, 'node_modules', name));
+  assert.notEqual(findRuntime(home), undefined);
+  for (const folder of [above, join(above, 'node_modules')]) {
+    for (const mode of [0o777, 0o1777, 0o757]) {
+      chmodSync(folder, mode);
+      assert.equal(findRuntime(home), undefined, `${folder} ${mode.toString(8)}`);
+    }
+    if (process.getuid?.() === 0) {
+      chmodSync(folder, 0o755);
+      chownSync(folder, 12_345, 0);
+      assert.equal(findRuntime(home), undefined, `${folder} of another user`);
+      chownSync(folder, 0, 0);
+    }
+    chmodSync(folder, 0o755);
+  }
+  assert.notEqual(findRuntime(home), undefined);
 });
 
 test('An installed package runs from its bundles', { skip: noRuntime }, () => {

@@ -45,7 +45,8 @@ type Action =
   | { readonly type: 'packet'; readonly packet: Packet; readonly pause: number }
   | { readonly type: 'expire'; readonly pause: number }
   | { readonly type: 'replace'; readonly index: number; readonly door: Door | undefined }
-  | { readonly type: 'addresses'; readonly any: boolean };
+  | { readonly type: 'addresses'; readonly any: boolean }
+  | { readonly type: 'public'; readonly ports: readonly number[] };
 
 const pause = mostly(1, 0, 2, 5, -3, 10, 40, 0.3);
 
@@ -74,6 +75,13 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('addresses' as const), any: fc.boolean() }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('public' as const),
+      ports: fc.subarray([1, 2, 3, 4, 5]),
+    }),
+  },
 );
 
 const actionsOf = fc.array(action, { minLength: 20, maxLength: 100, size: 'max' });
@@ -101,6 +109,9 @@ function run(
         break;
       case 'addresses':
         engine.setLocalAddresses(action.any ? 'any' : DESTINATIONS.slice(0, 2));
+        break;
+      case 'public':
+        engine.setPublicPorts(action.ports);
         break;
     }
   }

@@ -319,3 +319,18 @@ test('Engine tells the same whatever its seed', () => {
   };
   assert.deepEqual(play([1, 2]), play([-3, 0x7fffffff]));
 });
+
+test("A connection to a public port is nobody's stray", () => {
+  const engine = engineOf(door('7000,8000,9000', { strays: 0 }));
+  engine.setPublicPorts([22, 443, 65_535]);
+  assert.deepEqual(knock(engine, [7000, 22, 443, 65_535, 8000, 22, 9000]).at(-1), 'A opened');
+  assert.deepEqual(knock(engine, [7000, 23], 100).at(-1), 'A failed at stage 1: strays');
+  engine.setPublicPorts([]);
+  assert.deepEqual(knock(engine, [7000, 22], 200).at(-1), 'A failed at stage 1: strays');
+});
+
+test('A public port that is a step of some door is a step, and a stray to the others', () => {
+  const engine = engineOf(door('7000,22', { strays: 0 }), door('7000,8000', { name: 'B', strays: 0 }));
+  engine.setPublicPorts([22]);
+  assert.deepEqual(knock(engine, [7000, 22]).slice(-2), ['A opened', 'B failed at stage 1: strays']);
+});

@@ -143,6 +143,7 @@ test('`decodeOrder()` reads what `encodeOrder()` writes, a line each', () => {
     revisions: [1],
     doors: [door('7000,8000:udp')],
     addresses: [FOUR, SIX],
+    publicPorts: [22, 443],
     ipv6: true,
     packets: false,
   } as const;

@@ -13,6 +13,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -21,6 +22,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { watcherAccount } from '../../src/platform/accounts.ts';
 import { isAlive, type Knockd, lines, startKnockd, until, watcherOf } from '../support/knockd-host.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { ethernet, ipv4Packet, tcpSegment } from '../support/packet-builder.ts';
@@ -144,6 +146,25 @@ describe('knockd', { skip, concurrency: LABS }, () => {
     },
   );
 
+  scenario('The watcher has a session, a user id and a standard error of its own', async ({ server }) => {
+    await using knockd = await startKnockd(server, { config: PLAIN_DOOR });
+    const pid = knockd.watcher();
+    const { uid, gid } = watcherAccount();
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    assert.match(status, new RegExp(`^Uid:(\\t${uid}){4}$`, 'm'));
+    assert.match(status, new RegExp(`^Gid:(\\t${gid}){4}$`, 'm'));
+    assert.equal(
+      readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /, '')
+        .split(' ')[3],
+      String(pid),
+    );
+    const target = (fd: number, of: number): string => readlinkSync(`/proc/${of}/fd/${fd}`);
+    assert.deepEqual([target(0, pid), target(1, pid)], ['/dev/null', '/dev/null']);
+    assert.match(target(2, pid), /^(socket|pipe):/);
+    assert.notEqual(target(2, pid), target(2, knockd.running.pid));
+  });
+
   scenario('A killed keeper takes its watcher with it', async ({ server }) => {
     await using knockd = await startKnockd(server, { config: PLAIN_DOOR });
     const watcher = knockd.watcher();
@@ -189,7 +210,7 @@ describe('knockd', { skip, concurrency: LABS }, () => {
         await using again = await startKnockd(server, { config: PLAIN_DOOR, folder });
         const all = await again.output(2);
         assert.match(all[1]!, new RegExp(`^stop ${address} `));
-        await again.running.waitForLine(/^1 stop commands are pending from before$/);
+        await again.running.waitForLine(/^1 stop command is pending from before$/);
         await again.stop();
         // It is done: nobody runs it again.
         await using last = await startKnockd(server, { config: PLAIN_DOOR, folder });
@@ -248,7 +269,7 @@ describe('knockd', { skip, concurrency: LABS }, () => {
           () => 'its end',
         );
         await using third = await startKnockd(server, { config, folder });
-        await third.running.waitForLine(/^1 stop commands are pending from before$/);
+        await third.running.waitForLine(/^1 stop command is pending from before$/);
         const all = await third.output(4);
         assert.ok(times(all, 'stop')[1]! - times(all, 'start')[1]! >= 1990);
         await sleep(500);

@@ -49,13 +49,31 @@ test('A name is asked for once', async () => {
   assert.deepEqual(labels, ['10.0.0.1 (laptop.example)', '10.0.0.1 (laptop.example)']);
 });
 
-test('Not more than 1,000 lookups are under way; who comes then is called by the address', () => {
-  const { names, asked, labels } = stage();
-  for (let count = 0; count < 1001; count += 1) {
+test('Not more than 8 lookups are under way; who comes then is called by the address', async () => {
+  const { names, asked, labels, answer } = stage();
+  for (let count = 1; count <= 100; count += 1) {
     names.withLabel({ ...ONE, d: count }, (label) => labels.push(label));
   }
-  assert.equal(asked.length, 1000);
-  assert.equal(labels.length, 1);
+  assert.equal(asked.length, 8);
+  assert.equal(labels.length, 92);
+  await answer(asked[0] ?? '', undefined);
+  names.withLabel(TWO, (label) => labels.push(label));
+  assert.equal(asked.length, 9);
+});
+
+test('Not more than 100 lines wait for the same name', () => {
+  const { names, asked, labels } = stage();
+  for (let count = 0; count < 101; count += 1) names.withLabel(ONE, (label) => labels.push(label));
+  assert.equal(asked.length, 1);
+  assert.deepEqual(labels, ['10.0.0.1']);
+});
+
+test('A lookup that fails leaves the address without a name', async () => {
+  const names = new Names(() => Promise.reject(new Error('no descriptors')));
+  const labels: string[] = [];
+  names.withLabel(ONE, (label) => labels.push(label));
+  await settled();
+  assert.deepEqual(labels, ['10.0.0.1']);
 });
 
 test('`nameFromGetent()` takes a name from an answer, and nothing that is none', () => {

@@ -196,3 +196,30 @@ test('`stop()` during a pause starts none', async () => {
   clock.advance(60_000);
   assert.equal(watchers.length, 2);
 });
+
+test('A start that throws is tried again with pauses, until it is stopped, also by whoever is told of it', () => {
+  const clock = new ManualClock();
+  let starts = 0;
+  const process: WatcherProcess = new WatcherProcess({
+    start: () => {
+      starts += 1;
+      throw new Error('no memory');
+    },
+    report: () => {},
+    started: () => {},
+    died: (how) => {
+      assert.equal(how, 'could not be started: no memory');
+      if (starts === 4) process.stop();
+    },
+    monotonicNow: clock.monotonicNow,
+    after: clock.after,
+  });
+  process.start();
+  assert.equal(starts, 2);
+  clock.advance(50);
+  assert.equal(starts, 3);
+  clock.advance(100);
+  assert.equal(starts, 4);
+  clock.advance(60_000);
+  assert.equal(starts, 4);
+});

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { test } from 'node:test';
-import { listeningPorts, portsFromDiag, portsFromProc } from '../../src/platform/listeners.ts';
+import {
+  type Listener,
+  listenersFromDiag,
+  listenersFromProc,
+  listeningPorts,
+  publicListeners,
+  publicPorts,
+} from '../../src/platform/listeners.ts';
+import { address } from '../support/knocks.ts';
 
 const skip = process.platform !== 'linux' && 'needs Linux';
 
@@ -14,10 +22,15 @@ async function listen(host: string): Promise<{ readonly server: Server; readonly
   return { server, port: address.port };
 }
 
-const SOURCES = { 'socket diagnostics': () => portsFromDiag() ?? [], '/proc': portsFromProc, both: listeningPorts };
+const portsOf = (found: readonly Listener[] = []): number[] => found.map(({ port }) => port);
+const SOURCES = {
+  'socket diagnostics': () => portsOf(listenersFromDiag()),
+  '/proc': () => portsOf(listenersFromProc()),
+  both: listeningPorts,
+};
 
 for (const [name, read] of Object.entries(SOURCES)) {
-  const absent = skip || (name === 'socket diagnostics' && portsFromDiag() === undefined && 'needs sock_diag');
+  const absent = skip || (name === 'socket diagnostics' && listenersFromDiag() === undefined && 'needs sock_diag');
   test(`A port is listed while somebody listens on it (${name})`, { skip: absent }, async () => {
     const { server, port } = await listen('127.0.0.1');
     assert.ok(read().includes(port));
@@ -63,4 +76,54 @@ test('More listeners than fit one answer are all listed', { skip }, async () => 
     [],
   );
   for (const { server } of servers) server.close();
+});
+
+test('Both sources know address and user of a listener', { skip }, async () => {
+  const uid = process.getuid?.();
+  const hosts = [
+    '127.0.0.9',
+    '0.0.0.0',
+    ...((await listen('::1').then(
+      ({ server }) => server.close(),
+      () => undefined,
+    ))
+      ? ['::1', '::']
+      : []),
+  ];
+  for (const host of hosts) {
+    const { server, port } = await listen(host);
+    const expected = [{ address: address(host), port, uid }];
+    const here = (listener: Listener): boolean => listener.port === port;
+    assert.deepEqual(listenersFromProc().filter(here), expected);
+    const asked = listenersFromDiag();
+    if (asked) assert.deepEqual(asked.filter(here), expected);
+    server.close();
+  }
+});
+
+test('A port is public only by a listener that is reached and that no plain user can have made', () => {
+  const HERE = [address('192.0.2.1'), address('2001:db8::1')];
+  const isPublic = (host: string, port: number, uid: number): boolean =>
+    publicListeners([{ address: address(host), port, uid }], HERE).length > 0;
+  for (const host of ['192.0.2.1', '0.0.0.0', '2001:db8::1', '::']) {
+    assert.ok(isPublic(host, 8080, 0), `root at ${host}`);
+    assert.ok(isPublic(host, 8080, 999), `a system account at ${host}`);
+    assert.ok(isPublic(host, 443, 1000), `below 1024 at ${host}`);
+    assert.ok(!isPublic(host, 8080, 1000), `a user at ${host}`);
+    assert.ok(!isPublic(host, 1024, 65_534), `nobody at ${host}`);
+  }
+  for (const host of ['127.0.0.1', '127.0.0.53', '::1', '192.0.2.2']) assert.ok(!isPublic(host, 22, 0), host);
+});
+
+test('What a user listens on is no public port', {
+  skip: skip || (process.getuid?.() !== 0 && 'needs root'),
+}, async () => {
+  const own = await listen('127.0.0.1');
+  process.seteuid?.(12_345);
+  const users = await listen('127.0.0.1').finally(() => process.seteuid?.(0));
+  const ports = publicPorts([address('127.0.0.1')]);
+  assert.ok(ports.includes(own.port));
+  assert.ok(!ports.includes(users.port));
+  assert.ok(listeningPorts().includes(users.port));
+  for (const { server } of [own, users]) server.close();
 });

@@ -122,6 +122,8 @@ const late: Readonly<Record<string, () => unknown>> = {
   'signal its parent': () => process.kill(process.ppid, 0),
   'take the filter off': () => setsockopt(CAPTURE, SOL_SOCKET, SO_DETACH_FILTER, new Uint8Array(4)),
   'send on the capture descriptor': () => sendto(CAPTURE, packet, 0),
+  'write to standard input': () => writeSync(0, packet),
+  'write to standard output': () => writeSync(1, packet),
   'write to the capture descriptor': () => writeSync(CAPTURE, packet),
   'write pieces to the capture descriptor': () => writevSync(CAPTURE, [packet, packet]),
   'write to the capture descriptor from the pool': () =>
@@ -166,10 +168,14 @@ const memory = ring === 'ring' ? new Uint32Array(mmapShared(CAPTURE, BLOCK_SIZE 
 let wakeups = 0;
 let ticks = 0;
 const watchCapture = () =>
-  watchReadable(CAPTURE, () => {
-    wakeups++;
-    watch.close();
-  });
+  watchReadable(
+    CAPTURE,
+    () => {
+      wakeups++;
+      watch.close();
+    },
+    () => watch.close(),
+  );
 let watch = watchCapture();
 setInterval(() => ticks++, 1);
 

@@ -45,6 +45,7 @@ export class ReferenceEngine {
   #doors: (Door | undefined)[];
   #capacity: number;
   #local: readonly Address[] | 'any' = [];
+  #public: readonly number[] = [];
   #attempts: Attempt[] = [];
   #serial = 0;
   #now = Number.NEGATIVE_INFINITY;
@@ -60,6 +61,10 @@ export class ReferenceEngine {
 
   setLocalAddresses(addresses: readonly Address[] | 'any'): void {
     this.#local = addresses;
+  }
+
+  setPublicPorts(ports: readonly number[]): void {
+    this.#public = ports;
   }
 
   replaceDoor(index: number, door: Door | undefined): void {
@@ -230,8 +235,9 @@ export class ReferenceEngine {
   }
 
   #isStray(packet: Packet): boolean {
-    if (packet.protocol === 'tcp') return isBareSyn(packet.flags);
-    return this.#doors.some((door) => door?.steps.some((step) => isStep(step, packet)));
+    const isAnyStep = this.#doors.some((door) => door?.steps.some((step) => isStep(step, packet)));
+    if (packet.protocol === 'udp') return isAnyStep;
+    return isBareSyn(packet.flags) && (isAnyStep || !this.#public.includes(packet.destinationPort));
   }
 
   #of(door: number): Attempt[] {
