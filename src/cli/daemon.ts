@@ -6,6 +6,7 @@
 
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { dup2 } from '../platform/libc.ts';
+import { parkNodeOptions } from '../platform/node-options.ts';
 import { startDaemon } from '../platform/process.ts';
 
 const MARK = 'POSTERN_DAEMON';
@@ -21,7 +22,7 @@ export function isDaemonChild(): boolean {
 /** Starts the second process; resolves to the exit status of the first. */
 export async function startInBackground(argv: readonly string[]): Promise<number> {
   const script = process.argv[1] ?? '';
-  const env = { ...process.env, [MARK]: String(process.pid) };
+  const env = { ...parkNodeOptions(process.env), [MARK]: String(process.pid) };
   const child = startDaemon([process.execPath, ...process.execArgv, script, ...argv], env);
   const ready = new Promise<number>((resolve) => {
     child.channel.on('error', () => {});

@@ -4,14 +4,15 @@
  */
 
 import { monotonicNow, wallNow } from '../platform/clock.ts';
+import { unparkNodeOptions } from '../platform/node-options.ts';
 import { runShell } from '../platform/process.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
-import { openSqliteStops } from '../store/sqlite-stops.ts';
 import { Commands } from './commands.ts';
 import type { GuardSetup } from './guard.ts';
 import { Journal } from './journal.ts';
 import { Names } from './names.ts';
+import { openLockedStops } from './open-stops.ts';
 import { Openings } from './openings.ts';
 import { PendingStops } from './pending-stops.ts';
 import { lockState } from './state-lock.ts';
@@ -20,6 +21,7 @@ const LOCK_TRIES = 50;
 const LOCK_PAUSE = 20;
 
 async function main(setup: GuardSetup): Promise<void> {
+  unparkNodeOptions(process.env);
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const journal = new Journal({
     stdout: (text) => process.stdout.write(text),
@@ -32,16 +34,19 @@ async function main(setup: GuardSetup): Promise<void> {
   journal.openFile(setup.logFile);
 
   if (!(await lock(setup.stateFile))) return;
-  const { store } = openSqliteStops(setup.stateFile);
-  const commands = new Commands({ run: runShell, after });
+  const { store, warnings } = openLockedStops(setup.stateFile);
+  for (const warning of warnings) journal.error(warning);
+  const commands = new Commands({
+    run: runShell,
+    after,
+    idle: () => {
+      if (stops.size === 0) finish();
+    },
+  });
   const stops: PendingStops = new PendingStops(store, {
     wallNow,
     after,
-    run: (stop, ended) =>
-      openings.stop(stop, () => {
-        ended();
-        if (stops.size === 0 && commands.running === 0) finish();
-      }),
+    run: (stop, ended) => openings.stop(stop, ended),
     storeFailed: (error) => journal.error(`warning: cannot record stop commands: ${(error as Error).message}`),
   });
   const openings = new Openings({ commands, stops, journal, names: new Names() });
@@ -56,7 +61,7 @@ async function main(setup: GuardSetup): Promise<void> {
     const started = monotonicNow();
     const leave = (): void => {
       // A stop command that runs right now is waited for, so that the next daemon does not run it again.
-      if (commands.running > 0 && monotonicNow() - started < LONGEST_LEAVE) setTimeout(leave, LOCK_PAUSE);
+      if (commands.outstanding > 0 && monotonicNow() - started < LONGEST_LEAVE) setTimeout(leave, LOCK_PAUSE);
       else finish();
     };
     leave();
@@ -70,7 +75,12 @@ const LONGEST_LEAVE = 2000;
 /** The daemon's lock goes with it, but perhaps a moment after its end of the pipe. */
 async function lock(stateFile: string): Promise<boolean> {
   for (let attempt = 0; attempt < LOCK_TRIES; attempt++) {
-    if ('release' in lockState(stateFile, 'closer')) return true;
+    try {
+      if ('release' in lockState(stateFile, 'closer')) return true;
+    } catch {
+      // A disk where no lock can be made: better a stop command that runs twice than one that does not.
+      return true;
+    }
     await new Promise((resolve) => setTimeout(resolve, LOCK_PAUSE));
   }
   return false;

@@ -23,7 +23,7 @@ export interface CommandDoors {
   readonly adopt: () => number;
   /** What the closer has to know when it comes to that. */
   readonly setUpGuard: (log: GuardLog) => void;
-  /** Resolves when no command runs, or after `longest` milliseconds. */
+  /** Resolves when no command runs or waits, or after `longest` milliseconds. */
   readonly idle: (longest: number) => Promise<void>;
   /** Commands run or stops are pending. */
   readonly busy: () => boolean;
@@ -54,7 +54,13 @@ export async function openCommandDoors(setup: CommandDoorsSetup): Promise<Comman
     stateFile === undefined
       ? { store: openMemoryStops(), file: undefined, warnings: [] }
       : await openStops(stateFile, pause);
-  const commands = new Commands({ run: dry ? runNothing : runShell, after });
+  const commands = new Commands({
+    run: dry ? runNothing : runShell,
+    after,
+    idle: () => {
+      if (stops.size === 0) guard?.dismiss();
+    },
+  });
   const file = kept.file;
   const guard = file === undefined ? undefined : new Guard({ stateFile: file, ...setup.log });
   let storeFailed = false;
@@ -77,12 +83,13 @@ export async function openCommandDoors(setup: CommandDoorsSetup): Promise<Comman
       if (file !== undefined) guard?.setUp({ stateFile: file, ...log });
     },
     idle: async (longest) => {
-      for (let waited = 0; commands.running > 0 && waited < longest; waited += STEP) await pause(STEP);
+      for (let waited = 0; commands.outstanding > 0 && waited < longest; waited += STEP) await pause(STEP);
     },
-    busy: () => commands.running > 0 || stops.size > 0,
+    busy: () => commands.outstanding > 0 || stops.size > 0,
     unrecorded: () => (file === undefined ? stops.size : 0),
     release: () => {
-      if (stops.size === 0) guard?.dismiss();
+      // A stop command that runs or waits is on record until it has ended.
+      if (stops.size === 0 && commands.outstanding === 0) guard?.dismiss();
       stops.release();
     },
   };

@@ -17,6 +17,8 @@ export interface Command {
   readonly expected: number;
   /** Called right before the command starts. */
   readonly starting: () => void;
+  /** Called right after it has started, with its process id. */
+  readonly started?: (pid: number) => void;
   readonly ended: (ending: Ending) => void;
   /** Called while the command still runs and `expected` is over. */
   readonly slow: () => void;
@@ -25,6 +27,8 @@ export interface Command {
 export interface CommandPorts {
   readonly run: (line: string) => RunningProgram;
   readonly after: (delay: number, call: () => void) => () => void;
+  /** Called when the last command has ended and none waits. */
+  readonly idle?: () => void;
 }
 
 const MOST_RUNNING = 64;
@@ -43,8 +47,9 @@ export class Commands {
     this.#ports = ports;
   }
 
-  get running(): number {
-    return this.#running;
+  /** Commands that run or wait to. */
+  get outstanding(): number {
+    return this.#running + this.#waiting;
   }
 
   /** Takes a command; false when too many wait already and it will never run. `must` is for commands that close what is open. */
@@ -75,6 +80,7 @@ export class Commands {
     this.#running++;
     command.starting();
     const program = this.#ports.run(command.line);
+    if (program.pid !== undefined) command.started?.(program.pid);
     const cancel = this.#ports.after(command.expected, command.slow);
     void program.ended.then((ending) => {
       cancel();
@@ -83,6 +89,7 @@ export class Commands {
       else this.#lanes.delete(lane);
       command.ended(ending);
       this.#next();
+      if (this.outstanding === 0) this.#ports.idle?.();
     });
   }
 }

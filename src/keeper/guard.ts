@@ -5,6 +5,7 @@
  */
 
 import { entry } from '../platform/entry.ts';
+import { parkNodeOptions } from '../platform/node-options.ts';
 import { startOutliving } from '../platform/process.ts';
 
 export interface GuardSetup {
@@ -13,6 +14,8 @@ export interface GuardSetup {
   readonly syslog: boolean;
   readonly verbose: boolean;
 }
+
+const DISMISSED = '\n';
 
 type Guarding = ReturnType<typeof startOutliving>;
 
@@ -27,24 +30,22 @@ export class Guard {
   /** What a closer started from now on is told; a guard that waits already is replaced. */
   setUp(setup: GuardSetup): void {
     this.#setup = setup;
-    if (!this.#guarding) return;
-    this.dismiss();
+    const earlier = this.#guarding;
+    if (!earlier) return;
+    this.#guarding = undefined;
     this.ensure();
+    earlier.input?.write(DISMISSED);
   }
 
   /** Makes sure that somebody waits for our death. */
   ensure(): void {
     if (this.#guarding) return;
     const { script } = entry('keeper/closer');
-    const guarding = startOutliving([
-      '/bin/sh',
-      '-c',
-      'read -r _ || exec "$0" "$@"',
-      process.execPath,
-      '--disable-sigusr1',
-      script,
-      JSON.stringify(this.#setup),
-    ]);
+    const closer = [process.execPath, '--disable-sigusr1', script, JSON.stringify(this.#setup)];
+    const guarding = startOutliving(
+      ['/bin/sh', '-c', 'read -r _ || exec "$0" "$@"', ...closer],
+      parkNodeOptions(process.env),
+    );
     guarding.input?.on('error', () => {}); // Its end is seen below.
     this.#guarding = guarding;
     void guarding.ended.then(() => {
@@ -54,7 +55,7 @@ export class Guard {
 
   /** Nothing is pending: the guard may go. */
   dismiss(): void {
-    this.#guarding?.input?.write('\n');
+    this.#guarding?.input?.write(DISMISSED);
     this.#guarding = undefined;
   }
 }

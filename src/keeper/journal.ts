@@ -44,8 +44,13 @@ export class Journal {
 
   /** Appends to `path` from now on; without one, to no file. A file that cannot be opened is a warning on standard error. */
   openFile(path: string | undefined): void {
-    if (this.#file !== undefined) closeSync(this.#file);
+    const earlier = this.#file;
     this.#file = undefined;
+    try {
+      if (earlier !== undefined) closeSync(earlier);
+    } catch {
+      // What it could not write is lost; the descriptor is gone all the same.
+    }
     if (path === undefined) return;
     try {
       this.#file = openSync(path, 'a');

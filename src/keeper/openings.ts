@@ -4,11 +4,13 @@
  * - The stop is on disk before the start command runs, and counts from the end of that command, as in knockd.
  * - A repeated knock moves the stop and runs nothing, so rules do not stack and no early stop is left behind. After a start
  *   command that failed or was not let run, a repeated knock tries it again; after a reload that changed the stop command, it is a new grant.
+ * - While the start command runs the stop waits, also when the process that started it is gone.
  * - A door without a stop command has no grant: each knock runs its command.
  */
 
 import { type Address, parseAddress, printAddress } from '../core/address.ts';
 import type { Ending } from '../platform/process.ts';
+import { type ProcessMarks, processMarks } from '../platform/process-mark.ts';
 import type { PendingStop } from '../store/stop-store.ts';
 import type { Commands } from './commands.ts';
 import { commandLines, type DoorCommands } from './door-commands.ts';
@@ -37,6 +39,7 @@ export class Openings {
   readonly #journal: Journal;
   readonly #names: Names;
   readonly #announcement: string;
+  readonly #marks: ProcessMarks;
   /** Grants whose start command waits or runs, and those whose last one failed. */
   readonly #starting = new Set<string>();
   readonly #failed = new Set<string>();
@@ -48,12 +51,15 @@ export class Openings {
     names: Names;
     /** Nothing is really run: say so. */
     dry?: boolean;
+    /** How a start command is known again by another process; the system's, except in tests. */
+    marks?: ProcessMarks;
   }) {
     this.#commands = parts.commands;
     this.#stops = parts.stops;
     this.#journal = parts.journal;
     this.#names = parts.names;
     this.#announcement = parts.dry ? 'would run command' : 'running command';
+    this.#marks = parts.marks ?? processMarks;
   }
 
   open(door: OpenableDoor, source: Address): void {
@@ -79,6 +85,10 @@ export class Openings {
       line: start,
       expected: stop === undefined ? LONG_COMMAND : Math.max(1000, door.cmdTimeout),
       starting: () => this.#journal.event(`${door.name}: ${this.#announcement}: ${start}`, true),
+      started: (pid) => {
+        if (stop !== undefined)
+          this.#stops.schedule(door.key, address, stop, door.cmdTimeout, this.#marks.markProcess(pid));
+      },
       ended: (ending) => {
         this.#report(door.name, ending);
         if (stop === undefined) return;
@@ -101,9 +111,10 @@ export class Openings {
     const grant = grantOf(lane, stop.command);
     const name = stop.door.replace(/#\d+$/, '');
     const source = parseAddress(stop.source);
-    if (this.#starting.has(grant)) {
+    if (this.#starting.has(grant) || (stop.starter !== undefined && this.#marks.stillRuns(stop.starter))) {
       // The start command is slower than the door's time: the stop counts from its end.
-      this.#stops.schedule(stop.door, stop.source, stop.command, Math.max(SHORTEST_DELAY, stop.longest));
+      const delay = Math.max(SHORTEST_DELAY, stop.longest);
+      this.#stops.schedule(stop.door, stop.source, stop.command, delay, stop.starter);
       return ended();
     }
     this.#failed.delete(grant);

@@ -59,15 +59,21 @@ export class PendingStops {
     return this.#waiting.has(keyOf(door, source, command));
   }
 
-  /** Records a stop `delay` milliseconds from now, replacing the grant's earlier one. */
-  schedule(door: string, source: string, command: string, delay: number): void {
+  /**
+   * Records a stop `delay` milliseconds from now, replacing the grant's earlier one; `starter` is the process of its start command, if
+   * that is another one now.
+   */
+  schedule(door: string, source: string, command: string, delay: number, starter?: string): void {
     const key = keyOf(door, source, command);
     const due = this.#ports.wallNow() + delay;
     const earlier = this.#waiting.get(key);
     earlier?.cancel();
-    const stop = { door, source, command, due, longest: delay };
+    const waitsFor = starter ?? earlier?.stop.starter;
+    const stop = { door, source, command, due, longest: delay, ...(waitsFor !== undefined && { starter: waitsFor }) };
     const moved =
-      earlier && earlier.stop.id > 0 && this.#attempt(() => this.#store.postpone(earlier.stop.id, due, delay));
+      earlier &&
+      earlier.stop.id > 0 &&
+      this.#attempt(() => this.#store.postpone(earlier.stop.id, due, delay, waitsFor));
     const id = moved ? earlier.stop.id : (this.#attempt(() => this.#store.add(stop)) ?? --this.#unstored);
     this.#wait(key, { ...stop, id }, delay);
   }

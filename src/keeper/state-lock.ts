@@ -3,7 +3,7 @@
  * (flock(2)) on a file beside it says so and cannot outlive its holder; the file's text says who it is.
  */
 
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createFolder } from '../platform/folder.ts';
 import { tryLock } from '../platform/libc.ts';
@@ -22,7 +22,7 @@ export function lockState(
 ): { readonly release: () => void } | { readonly holder: Holder | undefined } {
   const path = `${file}.lock`;
   createFolder(dirname(path));
-  const fd = openSync(path, 'a+', 0o600);
+  const fd = openLock(path);
   if (!tryLock(fd)) {
     closeSync(fd);
     return { holder: readHolder(path) };
@@ -31,12 +31,34 @@ export function lockState(
     ftruncateSync(fd);
     writeSync(fd, `${process.pid} ${role}\n`);
   } catch {
-    // A full disk: the lock holds without a name.
+    // A full or read-only disk: the lock holds without a name.
   }
   return { release: () => closeSync(fd) };
 }
 
+/** On a disk that is read-only a lock that is there can still be held. */
+function openLock(path: string): number {
+  const { O_RDWR, O_APPEND, O_CREAT, O_RDONLY, O_NOFOLLOW } = constants;
+  try {
+    return openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EROFS') throw error;
+    return openSync(path, O_RDONLY | O_NOFOLLOW);
+  }
+}
+
+/** Between taking the lock and writing its name the holder's predecessor is in the file: one that is dead is nobody. */
 function readHolder(path: string): Holder | undefined {
-  const match = /^(\d+) (daemon|closer)\n$/.exec(readFileSync(path, 'utf8'));
-  return match ? { pid: Number(match[1]), role: match[2] as Role } : undefined;
+  const match = /^([1-9]\d*) (daemon|closer)\n$/.exec(readFileSync(path, 'utf8'));
+  const pid = Number(match?.[1]);
+  return match && isAlive(pid) ? { pid, role: match[2] as Role } : undefined;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }

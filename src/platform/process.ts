@@ -145,8 +145,9 @@ export function startConnected(
 /** Starts a program that outlives this one, holding the other end of its standard input: it reads end-of-file when this process dies. */
 export function startOutliving(
   argv: readonly [string, ...string[]],
+  env: NodeJS.ProcessEnv = process.env,
 ): RunningProgram & { readonly input: NodeJS.WritableStream | null } {
-  const { child, program } = start(argv, { detached: true, stdio: ['pipe', 'inherit', 'inherit'] });
+  const { child, program } = start(argv, { detached: true, stdio: ['pipe', 'inherit', 'inherit'], env });
   child?.unref();
   return { ...program, input: child?.stdin ?? null };
 }

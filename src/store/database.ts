@@ -4,13 +4,14 @@
  * A commit is in the file before the call returns; `synchronous = NORMAL` makes that proof against the death of the process, not
  * against power loss, which takes the firewall's rules along anyway. What has to be proof against both says `durably`.
  * A damaged file is set aside under another name and a new one begun: better to know of nothing than not to start. A file of a
- * later version is left alone.
+ * later version is left alone, and so is one that others may write: what it says opens doors and runs commands.
  */
 
-import { chmodSync, closeSync, openSync, renameSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, openSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { createFolder } from '../platform/folder.ts';
+import { whyUntrusted } from '../platform/trust.ts';
 import { DamagedState } from './columns.ts';
 import { MIGRATIONS } from './schema.ts';
 
@@ -20,9 +21,9 @@ export interface Opened<Value> {
   readonly setAside?: string;
 }
 
-/** The file was written by a later version than this one. */
-export class NewerState extends Error {
-  override readonly name = 'NewerState';
+/** The file is there, and must not be used: a later version than this one wrote it, or anybody may have. */
+export class UnusableState extends Error {
+  override readonly name = 'UnusableState';
 }
 
 /** How long a start waits for another program that has the file locked, and how long a door does. */
@@ -36,7 +37,7 @@ const WAL_PAGES = 4096;
 
 /**
  * Opens or creates the file and its folder, and reads with `use` what is needed at the start: damage that shows up there counts
- * as well. Throws when the file cannot be read and written (`whyNot` says it in words), and `NewerState`.
+ * as well. Throws when the file cannot be read and written, and `UnusableState`.
  */
 export function openDatabase<Value>(
   file: string,
@@ -44,6 +45,7 @@ export function openDatabase<Value>(
   use: (database: DatabaseSync) => Value,
 ): Opened<Value> {
   createFolder(dirname(file));
+  refuseStrangers(file);
   try {
     return { value: openSound(file, use) };
   } catch (error) {
@@ -61,8 +63,7 @@ export function openDatabase<Value>(
 
 /** The same, but damage is thrown like everything else, and the folder has to be there. */
 export function openSound<Value>(file: string, use: (database: DatabaseSync) => Value): Value {
-  closeSync(openSync(file, 'a', 0o600));
-  chmodSync(file, 0o600);
+  keepPrivate(file);
   const database = new DatabaseSync(file, { timeout: START_PATIENCE });
   try {
     // Nothing is written before it is known to be ours, and whole.
@@ -82,6 +83,23 @@ export function openSound<Value>(file: string, use: (database: DatabaseSync) => 
   }
 }
 
+/** Throws when somebody but this user and root could have written the file, or what SQLite reads with it. */
+export function refuseStrangers(file: string): void {
+  const untrusted = whyUntrusted(file, ['-wal', '-shm', '-journal']);
+  if (untrusted !== undefined) throw new UnusableState(untrusted);
+}
+
+/** Makes the file where it is missing, and readable by its owner only. */
+function keepPrivate(file: string): void {
+  const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
+  const fd = openSync(file, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+  try {
+    fchmodSync(fd, 0o600);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Throws when a page of the file is not what SQLite can have written. */
 function check(database: DatabaseSync): void {
   const found = database.prepare('PRAGMA quick_check(1)').get()?.quick_check;
@@ -92,7 +110,7 @@ function check(database: DatabaseSync): void {
 function versionOf(database: DatabaseSync): number {
   const version = Number(database.prepare('PRAGMA user_version').get()?.user_version);
   if (version <= MIGRATIONS.length) return version;
-  throw new NewerState(`written by a later version (${version}, this one knows ${MIGRATIONS.length})`);
+  throw new UnusableState(`written by a later version (${version}, this one knows ${MIGRATIONS.length})`);
 }
 
 function migrate(database: DatabaseSync, version: number): void {

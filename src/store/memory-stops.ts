@@ -11,10 +11,12 @@ export function openMemoryStops(initial: readonly PendingStop[] = []): StopStore
       stops.set(last, { ...stop, id: last });
       return last;
     },
-    postpone: (id, due, longest) => {
+    postpone: (id, due, longest, starter) => {
       const stop = stops.get(id);
-      if (stop) stops.set(id, { ...stop, due, longest });
-      return stop !== undefined;
+      if (!stop) return false;
+      const { door, source, command } = stop;
+      stops.set(id, { id, door, source, command, due, longest, ...(starter !== undefined && { starter }) });
+      return true;
     },
     remove: (id) => void stops.delete(id),
     all: () => [...stops.values()].sort((x, y) => x.due - y.due || x.id - y.id),

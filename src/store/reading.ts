@@ -7,13 +7,14 @@ import { constants, copyFileSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { openSound } from './database.ts';
+import { openSound, refuseStrangers } from './database.ts';
 
 /** A larger file is not worth the memory. */
 const LARGEST = 256 << 20;
 
 /** Calls `use` with the file's contents, as of its last commit. Throws when there is no reading it. */
 export function readDatabase<Value>(file: string, use: (database: DatabaseSync) => Value): Value {
+  refuseStrangers(file);
   const { size } = statSync(file);
   if (size > LARGEST) throw new Error('it is too large to be copied');
   let failure: unknown;

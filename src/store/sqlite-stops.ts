@@ -2,7 +2,7 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import { wallNow } from '../platform/clock.ts';
-import { numberIn, textIn } from './columns.ts';
+import { numberIn, optionalTextIn, textIn } from './columns.ts';
 import { openDatabase } from './database.ts';
 import type { PendingStop, StopStore } from './stop-store.ts';
 
@@ -24,13 +24,16 @@ export function openSqliteStops(file: string): OpenedStops {
 
 /** The stops of a state file that is closed by whoever opened it. */
 export function sqliteStops(database: DatabaseSync): StopStore {
-  const add = database.prepare('INSERT INTO stops (door, source, command, due, longest) VALUES (?, ?, ?, ?, ?)');
-  const postpone = database.prepare('UPDATE stops SET due = ?, longest = ? WHERE id = ?');
+  const add = database.prepare(
+    'INSERT INTO stops (door, source, command, due, longest, starter) VALUES (?, ?, ?, ?, ?, ?)',
+  );
+  const postpone = database.prepare('UPDATE stops SET due = ?, longest = ?, starter = ? WHERE id = ?');
   const remove = database.prepare('DELETE FROM stops WHERE id = ?');
-  const all = database.prepare('SELECT id, door, source, command, due, longest FROM stops ORDER BY due, id');
+  const all = database.prepare('SELECT id, door, source, command, due, longest, starter FROM stops ORDER BY due, id');
   return {
-    add: (stop) => Number(add.run(stop.door, stop.source, stop.command, stop.due, stop.longest).lastInsertRowid),
-    postpone: (id, due, longest) => postpone.run(due, longest, id).changes === 1,
+    add: ({ door, source, command, due, longest, starter }) =>
+      Number(add.run(door, source, command, due, longest, starter ?? null).lastInsertRowid),
+    postpone: (id, due, longest, starter) => postpone.run(due, longest, starter ?? null, id).changes === 1,
     remove: (id) => void remove.run(id),
     all: () => all.all().map(toStop),
     close: () => {},
@@ -45,5 +48,6 @@ function toStop(row: Record<string, unknown>): PendingStop {
     command: textIn(row, 'command'),
     due: numberIn(row, 'due'),
     longest: numberIn(row, 'longest'),
+    ...optionalTextIn(row, 'starter'),
   };
 }

@@ -5,11 +5,11 @@
  * is denied instead (`SpentError`). A file that was damaged is set aside; a file that can only be read is read and left alone.
  */
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { HistoryEntry } from '../core/history.ts';
-import { checkpoint, NewerState, openDatabase } from './database.ts';
+import { checkpoint, openDatabase, UnusableState } from './database.ts';
 import { History } from './history.ts';
 import type { HistoryStore, Retention } from './history-store.ts';
 import { openMemoryHistory } from './memory-history.ts';
@@ -87,13 +87,14 @@ export function openState(folder: string, ports: StatePorts, retention: Retentio
   try {
     const { value, setAside } = openDatabase(file, ports.wallNow(), (database) => read(database, ports));
     const spent = markSpending(value.spent, value.identity, join(folder, MARK_FILE));
-    const warnings = [...folderWarnings(folder)];
+    const warnings: string[] = [];
     if (setAside) warnings.push(`${file} was damaged and is begun anew, the old one is ${setAside}`);
     if (spent.refusal) warnings.push(spent.refusal);
     return { state: onDisk(file, value, spent, ports, retention), ...(setAside && { setAside }), warnings };
   } catch (error) {
-    const why = error instanceof NewerState ? `${file}: ${error.message}` : `Cannot write ${file}: ${reasonOf(error)}`;
-    const [contents, unread] = readWhatIsThere(file, ports);
+    const why =
+      error instanceof UnusableState ? `${file}: ${error.message}` : `Cannot write ${file}: ${reasonOf(error)}`;
+    const [contents, unread] = error instanceof UnusableState ? [NOTHING, []] : readWhatIsThere(file, ports);
     const refusal = `${why}: one-time entries are refused, since their use could not be remembered`;
     return {
       state: inMemory(contents, refuseSpending(refusal), ports, retention, why),
@@ -243,14 +244,6 @@ function repeat(ports: StatePorts, act: () => number): () => void {
 
 function totalChanges(database: DatabaseSync): number {
   return Number(database.prepare('SELECT total_changes() AS count').get()?.count);
-}
-
-/** Whoever may write the folder may replace the file. */
-function folderWarnings(folder: string): readonly string[] {
-  const { mode, uid } = statSync(folder);
-  const foreign = uid !== 0 && uid !== process.geteuid?.();
-  const open = (mode & 0o022) !== 0;
-  return foreign || open ? [`${folder} can be written by others: whoever they are, they could change the state`] : [];
 }
 
 function reasonOf(error: unknown): string {

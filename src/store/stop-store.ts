@@ -12,13 +12,15 @@ export interface PendingStop {
   readonly due: number;
   /** The longest this stop may still wait, in milliseconds: what bounds the harm of a clock that was set back. */
   readonly longest: number;
+  /** The process of the start command, as `markProcess` writes it down: while it runs the stop has to wait. */
+  readonly starter?: string;
 }
 
 /** Every method is synchronous and durable against the death of the process when it returns. Failures throw. */
 export interface StopStore {
   add(stop: Omit<PendingStop, 'id'>): number;
-  /** Moves a stop; false when it is not there any more. */
-  postpone(id: number, due: number, longest: number): boolean;
+  /** Moves a stop and says anew what it waits for; false when it is not there any more. */
+  postpone(id: number, due: number, longest: number, starter?: string): boolean;
   remove(id: number): void;
   /** All stops, the earliest due first. */
   all(): readonly PendingStop[];

@@ -7,8 +7,8 @@ import { ManualClock } from '../support/manual-clock.ts';
 function stage() {
   const clock = new ManualClock();
   const programs = new FakePrograms();
-  const commands = new Commands({ run: programs.run, after: clock.after });
   const told: string[] = [];
+  const commands = new Commands({ run: programs.run, after: clock.after, idle: () => told.push('idle') });
   const command = (lane: string, line: string, expected = 1000): Command => ({
     lane,
     door: lane,
@@ -30,11 +30,11 @@ test('Commands of one lane run one after another, lanes side by side', async () 
   programs.end('a1');
   await settled();
   assert.deepEqual(programs.running, ['b1', 'a2']);
-  assert.equal(commands.running, 2);
+  assert.equal(commands.outstanding, 2);
   programs.end('a2');
   programs.end('b1');
   await settled();
-  assert.equal(commands.running, 0);
+  assert.equal(commands.outstanding, 0);
 });
 
 test('A command that ends tells how, and lets go of its lane', async () => {
@@ -48,8 +48,10 @@ test('A command that ends tells how, and lets go of its lane', async () => {
   assert.deepEqual(told, [
     'starting a1',
     'ended a1 {"signal":"SIGKILL"}',
+    'idle',
     'starting a2',
     'ended a2 {"failed":"no such program"}',
+    'idle',
   ]);
 });
 
@@ -94,4 +96,17 @@ test('64 commands run at once, 1,024 wait, and what waits runs in turn', async (
   }
   assert.equal(programs.started.length, accepted + 1);
   assert.equal(programs.started.at(-1), 'must');
+});
+
+test('Only when nothing runs and nothing waits the commands are idle', async () => {
+  const { programs, commands, command, told } = stage();
+  commands.submit(command('A', 'stop1'));
+  commands.submit(command('A', 'stop2'));
+  assert.equal(commands.outstanding, 2);
+  programs.end('stop1');
+  await settled();
+  assert.ok(!told.includes('idle'), 'the next one of the lane is still to come');
+  programs.end('stop2');
+  await settled();
+  assert.deepEqual(told.slice(-2), ['ended stop2 {"status":0}', 'idle']);
 });

@@ -6,7 +6,9 @@ import { Journal } from '../../src/keeper/journal.ts';
 import { Names } from '../../src/keeper/names.ts';
 import { type OpenableDoor, Openings } from '../../src/keeper/openings.ts';
 import { PendingStops } from '../../src/keeper/pending-stops.ts';
+import type { ProcessMarks } from '../../src/platform/process-mark.ts';
 import { openMemoryStops } from '../../src/store/memory-stops.ts';
+import type { StopStore } from '../../src/store/stop-store.ts';
 import { FakePrograms, settled } from '../support/fake-programs.ts';
 import { address } from '../support/knocks.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -22,8 +24,12 @@ const DOOR: OpenableDoor = {
 };
 const PLAIN: OpenableDoor = { ...DOOR, name: 'P', key: 'P', commands: { startCommand: 'run %IP%' } };
 
-function stage() {
-  const clock = new ManualClock();
+/** A store that is there for the next process, as one on disk is. */
+function lastingStops(): StopStore {
+  return { ...openMemoryStops(), close: () => {} };
+}
+
+function stage(store = lastingStops(), clock = new ManualClock(), marks?: ProcessMarks) {
   const programs = new FakePrograms();
   const said: string[] = [];
   const journal = new Journal({
@@ -34,19 +40,19 @@ function stage() {
   });
   journal.show({ verbose: true, debug: false });
   const commands = new Commands({ run: programs.run, after: clock.after });
-  const stops: PendingStops = new PendingStops(openMemoryStops(), {
+  const stops: PendingStops = new PendingStops(store, {
     wallNow: clock.wallNow,
     after: clock.after,
     run: (stop, ended) => openings.stop(stop, ended),
     storeFailed: (error) => assert.fail(String(error)),
   });
-  const openings = new Openings({ commands, stops, journal, names: new Names() });
+  const openings = new Openings({ commands, stops, journal, names: new Names(), marks: marks ?? programs.marks });
   const open = (door: OpenableDoor, source: Address = CLIENT): void => openings.open(door, source);
   const end = async (line: string, status = 0): Promise<void> => {
     programs.end(line, { status });
     await settled();
   };
-  return { clock, programs, said, stops, open, end };
+  return { clock, programs, said, stops, store, open, end };
 }
 
 test('A door opens at once and closes its time after the end of its start command', async () => {
@@ -100,6 +106,33 @@ test('A start command that takes longer than the door’s time is not closed und
   assert.equal(programs.started.length, 1);
   clock.advance(1);
   assert.equal(programs.started.length, 2);
+});
+
+test('A start command that outlives the daemon is not closed under its feet by who comes next', async () => {
+  const { clock, programs, stops, store, open } = stage();
+  open(DOOR);
+  stops.release(); // The daemon is gone; the command goes on.
+  let runs = true;
+  const next = stage(store, clock, { ...programs.marks, stillRuns: (mark) => runs && programs.marks.stillRuns(mark) });
+  assert.equal(next.stops.adopt(), 1);
+  clock.advance(35_000);
+  assert.deepEqual(next.programs.started, []);
+  runs = false;
+  clock.advance(10_000);
+  assert.deepEqual(next.programs.started, ['close 10.0.0.1']);
+  await next.end('close 10.0.0.1');
+  assert.deepEqual(store.all(), []);
+});
+
+test('A start command that has ended holds up no stop, though it is still named in the record', async () => {
+  const { clock, programs, stops, store, open, end } = stage();
+  open(DOOR);
+  await end('open 10.0.0.1');
+  stops.release();
+  const next = stage(store, clock, programs.marks);
+  next.stops.adopt();
+  clock.advance(10_000);
+  assert.deepEqual(next.programs.started, ['close 10.0.0.1']);
 });
 
 test('A door with no time at all does not write its record over and over while its start command runs', async () => {

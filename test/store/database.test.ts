@@ -1,7 +1,18 @@
 /** Opening a state file: who may read it, what becomes of a damaged one, how an old one is brought up to date. */
 
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -56,13 +67,37 @@ test('a file that others could read is closed to them', () => {
   assert.equal(mode(join(folder.path, STATE_FILE)), '600');
 });
 
-test('a folder that others may write is used, and said', () => {
-  using folder = temporaryFolder();
-  chmodSync(folder.path, 0o777);
-  const { state, warnings } = openState(folder.path, manualPorts(), RETENTION);
-  assert.match(warnings.join(), /can be written by others/);
-  state.close();
+test('a state that others may write is not believed, and that is said', () => {
+  const openings: readonly [string, (folder: string) => void][] = [
+    ['the folder', (folder) => chmodSync(folder, 0o777)],
+    ['the file', (folder) => chmodSync(join(folder, STATE_FILE), 0o620)],
+    ['the WAL', (folder) => writeFileSync(join(folder, `${STATE_FILE}-wal`), '', { mode: 0o666 })],
+    ['another owner', (folder) => chownSync(join(folder, STATE_FILE), 12345, 0)],
+    ['a link', (folder) => linkAway(join(folder, STATE_FILE))],
+  ];
+  const umask = process.umask(0);
+  try {
+    for (const [what, spoil] of openings) {
+      using folder = temporaryFolder();
+      fill(folder.path);
+      spoil(folder.path);
+      const { state, warnings, readOnly } = openState(folder.path, manualPorts(), RETENTION);
+      assert.match(warnings.join('\n'), /can be written by others: .*chmod go-w|is not a regular file/, what);
+      assert.equal(readOnly, true, what);
+      assert.deepEqual(state.grants.all(), [], what);
+      state.grants.put(GRANT);
+      assert.equal(state.grants.all().length, 1, 'grants go on in memory');
+      state.close();
+    }
+  } finally {
+    process.umask(umask);
+  }
 });
+
+function linkAway(file: string): void {
+  renameSync(file, `${file}.elsewhere`);
+  symlinkSync(`${file}.elsewhere`, file);
+}
 
 test('what was written is there for the next process', () => {
   using folder = temporaryFolder();

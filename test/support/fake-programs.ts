@@ -1,8 +1,10 @@
 /** Programs that run only in a test's mind: started by the code under test, ended by the test. */
 
 import type { Ending, RunningProgram } from '../../src/platform/process.ts';
+import type { ProcessMarks } from '../../src/platform/process-mark.ts';
 
 export interface FakeProgram {
+  readonly pid: number;
   readonly line: string;
   end(ending?: Ending): void;
 }
@@ -15,7 +17,9 @@ export class FakePrograms {
   readonly run = (line: string): RunningProgram => {
     const { promise, resolve } = Promise.withResolvers<Ending>();
     this.started.push(line);
+    const pid = this.started.length;
     const program: FakeProgram = {
+      pid,
       line,
       end: (ending = { status: 0 }) => {
         this.#running = this.#running.filter((other) => other !== program);
@@ -23,7 +27,12 @@ export class FakePrograms {
       },
     };
     this.#running.push(program);
-    return { pid: this.started.length, ended: promise, kill: () => program.end({ signal: 'SIGKILL' }) };
+    return { pid, ended: promise, kill: () => program.end({ signal: 'SIGKILL' }) };
+  };
+
+  readonly marks: ProcessMarks = {
+    markProcess: (pid) => String(pid),
+    stillRuns: (mark) => this.#running.some((program) => String(program.pid) === mark),
   };
 
   get running(): readonly string[] {
