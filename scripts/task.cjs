@@ -37,6 +37,9 @@ const TASKS = {
       'ufw',
       'firewalld',
       'dbus-daemon',
+      'nc',
+      'zsh',
+      'fish',
     ],
   },
   demo: { script: 'scripts/demo.ts', programs: ['nft', 'ip', 'sshd'] },
@@ -47,7 +50,14 @@ const TASKS = {
 };
 
 /** The Debian package of each program that does not bear its name. */
-const PACKAGES = { nft: 'nftables', sshd: 'openssh-server', ip: 'iproute2', ps: 'procps', 'dbus-daemon': 'dbus' };
+const PACKAGES = {
+  nft: 'nftables',
+  sshd: 'openssh-server',
+  ip: 'iproute2',
+  ps: 'procps',
+  'dbus-daemon': 'dbus',
+  nc: 'netcat-openbsd',
+};
 
 /** Services that come enabled with a package of ours. */
 const SERVICES = { 'openssh-server': 'ssh', knockd: 'knockd', ufw: 'ufw', firewalld: 'firewalld' };
