@@ -6,27 +6,21 @@
  */
 
 import { openSync, statSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import type { KnockdConfig } from '../config/knockd-conf.ts';
 import { printExpressions } from '../config/knockd-expression.ts';
-import type { KnockdDoor } from '../config/knockd-lower.ts';
 import { type Address, printAddress } from '../core/address.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { type CommandDoors, type GuardLog, openCommandDoors } from '../keeper/command-doors.ts';
 import { Journal, reasonOf } from '../keeper/journal.ts';
-import type { KnockedDoor } from '../keeper/keeper.ts';
 import { knockdWords } from '../keeper/knockd-words.ts';
 import { Listening, type Source } from '../keeper/listening.ts';
 import { Names, nameFromGetent } from '../keeper/names.ts';
 import { spendOneTime } from '../keeper/one-time-file.ts';
 import { stateFile } from '../keeper/open-stops.ts';
-import type { OpenableDoor } from '../keeper/openings.ts';
 import { type PidFile, PidFileTaken, writePidFile } from '../keeper/pid-file.ts';
 import { lookupAccount } from '../platform/accounts.ts';
 import { wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
-import { interfaceIndex } from '../platform/libc.ts';
 import { type LinkKind, linkKindOf } from '../platform/link-type.ts';
 import { notify } from '../platform/notify.ts';
 import { readProgram } from '../platform/process.ts';
@@ -34,6 +28,15 @@ import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import { detach } from './daemon.ts';
 import type { KnockdOptions } from './knockd-options.ts';
+import {
+  type CommandDoor,
+  commandDoors,
+  interfaceTextOf,
+  logFileOf,
+  pidFileOf,
+  splitInterfaces,
+  stateFolder,
+} from './knockd-settings.ts';
 import type { LoadedConfig } from './load-knockd-conf.ts';
 
 export interface KnockdStart {
@@ -46,11 +49,7 @@ export interface KnockdStart {
   readonly ready?: () => void;
 }
 
-type CommandDoor = KnockedDoor & OpenableDoor;
-
 const SIGNALS = { SIGTERM: 15, SIGINT: 2 } as const;
-const DEFAULT_INTERFACE = 'eth0';
-const DEFAULT_PID_FILE = '/var/run/knockd.pid';
 const LOOKUP_TIMEOUT = 5000;
 const LONGEST_FAREWELL = 2000;
 
@@ -61,18 +60,13 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   let { config } = start;
   const replay = options.read !== undefined;
   const dry = replay && !options.runCommands;
-  const interfaceText = config.interface ?? options.interface ?? DEFAULT_INTERFACE;
+  const interfaceText = interfaceTextOf(options, config);
   const interfaces = splitInterfaces(interfaceText);
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
   const interrupted = Promise.withResolvers<void>();
   const signals = catchSignals(finish, interrupted.resolve);
 
-  const journal = new Journal({
-    stdout: (text) => void process.stdout.write(text),
-    stderr: (text) => void process.stderr.write(text),
-    wallNow,
-    openSyslog: () => openSyslog('knockd'),
-  });
+  const journal = openJournal();
   journal.show({ verbose: options.verbose || replay, debug: options.debug });
   journal.useSyslog(config.useSyslog);
   journal.openFile(logFileOf(options, config));
@@ -107,19 +101,8 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   }
   if (!replay) describeCapture(journal, config, interfaces, listening.addresses);
 
-  let pidFile: PidFile | undefined;
-  if (detached) {
-    const path = config.pidFile ?? options.pidFile ?? DEFAULT_PID_FILE;
-    try {
-      pidFile = writePidFile(path);
-    } catch (error) {
-      if (error instanceof PidFileTaken) {
-        process.stderr.write(`${error.message}\n`);
-        return 1;
-      }
-      journal.event(`could not create pid file ${path}: ${reasonOf(error)}`);
-    }
-  }
+  const pidFile = detached ? claimPidFile(pidFileOf(options, config), journal) : undefined;
+  if (pidFile === 'taken') return 1;
 
   const guardLog = (): GuardLog => ({
     logFile: logFileOf(options, config),
@@ -160,7 +143,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     journal.event(`re-opening log file: ${logFileOf(options, config) ?? ''}`, true);
     journal.openFile(logFileOf(options, config));
     doors.setUpGuard(guardLog());
-    if (splitInterfaces(config.interface ?? options.interface ?? DEFAULT_INTERFACE).join() !== interfaces.join()) {
+    if (splitInterfaces(interfaceTextOf(options, config)).join() !== interfaces.join()) {
       journal.error('another interface takes a restart');
     }
     listening.configure(commandDoors(config.doors, dry));
@@ -183,6 +166,29 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   doors.release();
   pidFile?.remove();
   return status;
+}
+
+function openJournal(): Journal {
+  return new Journal({
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    wallNow,
+    openSyslog: () => openSyslog('knockd'),
+  });
+}
+
+/** A pid file that cannot be written is no reason not to start; one that a living knockd holds is. */
+function claimPidFile(path: string, journal: Journal): PidFile | 'taken' | undefined {
+  try {
+    return writePidFile(path);
+  } catch (error) {
+    if (error instanceof PidFileTaken) {
+      process.stderr.write(`${error.message}\n`);
+      return 'taken';
+    }
+    journal.event(`could not create pid file ${path}: ${reasonOf(error)}`);
+    return undefined;
+  }
 }
 
 /**
@@ -239,48 +245,11 @@ function catchSignals(end: (status: number) => void, hurry: () => void) {
   };
 }
 
-/** `eth0,wg0` is two interfaces, unless one has that very name. */
-function splitInterfaces(text: string): readonly string[] {
-  if (!text.includes(',') || interfaceIndex(text) !== 0) return [text];
-  const names = text.split(',').map((name) => name.trim());
-  return [...new Set(names.filter((name) => name !== ''))];
-}
-
-function logFileOf(options: KnockdOptions, config: KnockdConfig): string | undefined {
-  const path = config.logFile ?? options.logFile;
-  return path === '' ? undefined : path;
-}
-
-function stateFolder(options: KnockdOptions): string {
-  if (options.state !== undefined) return options.state;
-  if (process.getuid?.() === 0) return '/var/lib/postern';
-  return join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'postern');
-}
-
 /** The name of an address by a program of its own, under another user id if we may: its answers are strangers' bytes. */
 async function lookUp(address: string): Promise<string | undefined> {
   const account = process.getuid?.() === 0 ? lookupAccount() : {};
   const found = await readProgram(['getent', 'hosts', address], { timeout: LOOKUP_TIMEOUT, limit: 4096, ...account });
   return nameFromGetent(found.output);
-}
-
-/** What the keeper owns: doors under keys that survive a restart. A replay that runs nothing leaves nothing to stop. */
-function commandDoors(doors: readonly KnockdDoor[], dry: boolean): readonly CommandDoor[] {
-  const seen = new Map<string, number>();
-  return doors.map((door) => {
-    const { name } = door.knock;
-    const count = (seen.get(name) ?? 0) + 1;
-    seen.set(name, count);
-    const { startCommand, startCommand6, stopCommand, stopCommand6 } = door;
-    return {
-      name,
-      key: count === 1 ? name : `${name}#${count}`,
-      commands: dry ? { startCommand, startCommand6 } : { startCommand, startCommand6, stopCommand, stopCommand6 },
-      cmdTimeout: door.cmdTimeout,
-      knock: door.knock,
-      ...(door.oneTime && { oneTime: { path: door.oneTime.path, offset: door.oneTime.current?.offset ?? -1 } }),
-    };
-  });
 }
 
 const LINK_LINES: Readonly<Record<LinkKind, string>> = {

@@ -25,11 +25,10 @@ import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
 import { openState } from '../store/state.ts';
+import { DEFAULT_CONFIG } from './daemon-socket.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { readVersion } from './version.ts';
-
-const DEFAULT_CONFIG = '/etc/postern/postern.toml';
 
 interface Given {
   readonly config: string;

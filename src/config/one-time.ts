@@ -67,10 +67,3 @@ export function spend(bytes: Uint8Array, used: Pick<OneTimeEntry, 'offset' | 'st
   const next = entries.find((entry) => entry !== marked);
   return { ...(marked && { offset: marked.offset }), ...(next && { next }) };
 }
-
-/** The file with the line at `offset` marked as used; the same length. */
-export function markSpent(bytes: Uint8Array, offset: number): Uint8Array {
-  const marked = bytes.slice();
-  if (offset < marked.length) marked[offset] = SPENT;
-  return marked;
-}

@@ -45,7 +45,8 @@ export interface KeeperPorts<D extends KnockedDoor> {
   readonly sockets: Pick<CaptureSockets, 'addresses' | 'refilter' | 'refresh'> | undefined;
   /** The addresses that count when there are no sockets that know them. */
   readonly addresses: () => readonly Address[] | 'any';
-  readonly listeningPorts: () => readonly number[];
+  /** The ports whose traffic knocks nowhere. */
+  readonly publicPorts: () => readonly number[];
   /** Marks a used one-time sequence on disk and returns the next one. */
   readonly spendOneTime: (path: string, used: OneTimeSequence) => SpentSequence;
   readonly monotonicNow: () => number;
@@ -90,7 +91,7 @@ export class Keeper<D extends KnockedDoor> {
     this.#ipv6 = options.ipv6;
     this.#packets = options.packets;
     this.#lines = options.replay ? undefined : new Allowance(LINES);
-    this.#publicPorts = ports.listeningPorts();
+    this.#publicPorts = ports.publicPorts();
   }
 
   /** What was captured, lost and dropped, as last reported. */
@@ -145,7 +146,7 @@ export class Keeper<D extends KnockedDoor> {
 
   /** Looks anew which ports have a listener. */
   refreshPublicPorts(): void {
-    const ports = this.#ports.listeningPorts();
+    const ports = this.#ports.publicPorts();
     if (ports.join() === this.#publicPorts.join()) return;
     this.#publicPorts = ports;
     this.#refilter();

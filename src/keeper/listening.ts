@@ -83,7 +83,7 @@ export class Listening<D extends KnockedDoor> {
         send: (order) => this.#watcher.send(order),
         sockets: this.#sockets,
         addresses: () => (source.kind === 'file' ? 'any' : this.addresses),
-        listeningPorts: () => this.#publicPorts(),
+        publicPorts: () => this.#publicPorts(),
         monotonicNow,
         ended: (reason) => (source.kind === 'file' ? setup.over(reason) : this.#watcher.replace()),
       },

@@ -22,7 +22,7 @@ function stage(options: { readonly packets?: boolean; readonly replay?: boolean 
       send: (order) => sent.push(order),
       sockets: undefined,
       addresses: () => [],
-      listeningPorts: () => [],
+      publicPorts: () => [],
       spendOneTime: () => ({ good: false, next: undefined }),
       monotonicNow: clock.monotonicNow,
       ended: () => {},

@@ -22,7 +22,7 @@ function stage() {
       send: (order) => watch.obey(decodeOrder(encodeOrder(order))),
       sockets: { addresses: [LOCAL], refilter: () => host.failed, refresh: refreshed },
       addresses: () => [],
-      listeningPorts: () => host.ports,
+      publicPorts: () => host.ports,
       spendOneTime: () => ({ good: false, next: undefined }),
       monotonicNow: () => 0,
       ended: () => {},
