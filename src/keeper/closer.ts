@@ -3,6 +3,7 @@
  * is left, when another daemon has taken over, or on SIGTERM, which is how a new daemon asks for the state file.
  */
 
+import { bootId } from '../platform/boot.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { unparkNodeOptions } from '../platform/node-options.ts';
 import { runShell } from '../platform/process.ts';
@@ -46,6 +47,7 @@ async function main(setup: GuardSetup): Promise<void> {
   const stops: PendingStops = new PendingStops(store, {
     wallNow,
     after,
+    boot: bootId(),
     run: (stop, ended) => openings.stop(stop, ended),
     storeFailed: (error) => journal.error(`warning: cannot record stop commands: ${(error as Error).message}`),
   });

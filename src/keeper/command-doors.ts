@@ -3,6 +3,7 @@
  * only says what it would run.
  */
 
+import { bootId } from '../platform/boot.ts';
 import { wallNow } from '../platform/clock.ts';
 import { type RunningProgram, runShell } from '../platform/process.ts';
 import { after } from '../platform/timer.ts';
@@ -67,6 +68,7 @@ export async function openCommandDoors(setup: CommandDoorsSetup): Promise<Comman
   const stops: PendingStops = new PendingStops(kept.store, {
     wallNow,
     after,
+    boot: bootId(),
     run: (stop, ended) => openings.stop(stop, ended),
     storeFailed: (error) => {
       if (!storeFailed) journal.error(`warning: cannot record stop commands: ${(error as Error).message}`);

@@ -1,6 +1,7 @@
 /**
  * Runs the commands a configuration names. Those of one lane (one door, one source) run one after another, in order; lanes do
- * not wait for each other. How many run and how many wait is bounded, so that no stranger can fill the process table.
+ * not wait for each other. How many of one door run and how many wait is bounded, so that no stranger can fill the process table, and
+ * by door, so that the slow commands of one keep no other from opening. What closes a door waits for its own lane alone.
  *
  * A command that takes longer than it is expected to is reported once and left alone: it is the administrator's.
  */
@@ -10,7 +11,10 @@ import type { Ending, RunningProgram } from '../platform/process.ts';
 export interface Command {
   /** What runs in order: a door and a source. */
   readonly lane: string;
+  /** Whose share of the running and the waiting it takes. */
   readonly door: string;
+  /** It closes what is open: always taken, and started as soon as its lane is free. */
+  readonly closes?: boolean;
   /** The shell line. */
   readonly line: string;
   /** Milliseconds after which the command is reported as slow. */
@@ -31,17 +35,26 @@ export interface CommandPorts {
   readonly idle?: () => void;
 }
 
+/** Of one door. */
 const MOST_RUNNING = 64;
 const MOST_WAITING = 1024;
 /** Waiting in one lane: the one that comes next, and one more for a knock that came meanwhile. */
 const MOST_PER_LANE = 2;
 
+/** What a door has under way, closing commands left out. */
+interface Share {
+  running: number;
+  waiting: number;
+  /** Lanes whose next command waits for the door alone. */
+  readonly ready: string[];
+}
+
 export class Commands {
   readonly #ports: CommandPorts;
+  /** Commands that wait, by lane; a lane without an entry has nothing that runs. */
   readonly #lanes = new Map<string, Command[]>();
-  readonly #ready: string[] = [];
-  #running = 0;
-  #waiting = 0;
+  readonly #shares = new Map<string, Share>();
+  #outstanding = 0;
 
   constructor(ports: CommandPorts) {
     this.#ports = ports;
@@ -49,47 +62,70 @@ export class Commands {
 
   /** Commands that run or wait to. */
   get outstanding(): number {
-    return this.#running + this.#waiting;
+    return this.#outstanding;
   }
 
-  /** Takes a command; false when too many wait already and it will never run. `must` is for commands that close what is open. */
-  submit(command: Command, must = false): boolean {
+  /** Takes a command; false when too many wait already and it will never run. */
+  submit(command: Command): boolean {
     const lane = this.#lanes.get(command.lane);
-    if (!must && (this.#waiting >= MOST_WAITING || (lane?.length ?? 0) >= MOST_PER_LANE)) return false;
-    this.#waiting++;
+    const share = this.#shareOf(command.door);
+    if (!command.closes) {
+      if (share.waiting >= MOST_WAITING || (lane?.length ?? 0) >= MOST_PER_LANE) return false;
+      share.waiting++;
+    }
+    this.#outstanding++;
     if (lane) lane.push(command);
     else {
       this.#lanes.set(command.lane, [command]);
-      this.#ready.push(command.lane);
+      this.#advance(command.lane);
     }
-    this.#next();
     return true;
   }
 
-  #next(): void {
-    while (this.#running < MOST_RUNNING) {
-      const name = this.#ready.shift();
-      if (name === undefined) return;
-      const command = this.#lanes.get(name)?.shift();
-      if (command) this.#start(name, command);
+  #shareOf(door: string): Share {
+    const share = this.#shares.get(door) ?? { running: 0, waiting: 0, ready: [] };
+    this.#shares.set(door, share);
+    return share;
+  }
+
+  /** Nothing of the lane runs: its next command may start, or gets in line. */
+  #advance(lane: string): void {
+    const [next] = this.#lanes.get(lane) ?? [];
+    if (!next) this.#lanes.delete(lane);
+    else if (next.closes) this.#start(lane);
+    else {
+      this.#shareOf(next.door).ready.push(lane);
+      this.#fill(next.door);
     }
   }
 
-  #start(lane: string, command: Command): void {
-    this.#waiting--;
-    this.#running++;
+  #fill(door: string): void {
+    const share = this.#shareOf(door);
+    while (share.running < MOST_RUNNING) {
+      const lane = share.ready.shift();
+      if (lane === undefined) break;
+      share.running++;
+      share.waiting--;
+      this.#start(lane);
+    }
+    if (share.running + share.waiting === 0) this.#shares.delete(door);
+  }
+
+  #start(lane: string): void {
+    const command = this.#lanes.get(lane)?.shift();
+    if (!command) return;
     command.starting();
     const program = this.#ports.run(command.line);
     if (program.pid !== undefined) command.started?.(program.pid);
     const cancel = this.#ports.after(command.expected, command.slow);
     void program.ended.then((ending) => {
       cancel();
-      this.#running--;
-      if (this.#lanes.get(lane)?.length) this.#ready.push(lane);
-      else this.#lanes.delete(lane);
+      this.#outstanding--;
+      if (!command.closes) this.#shareOf(command.door).running--;
       command.ended(ending);
-      this.#next();
-      if (this.outstanding === 0) this.#ports.idle?.();
+      this.#advance(lane);
+      this.#fill(command.door);
+      if (this.#outstanding === 0) this.#ports.idle?.();
     });
   }
 }

@@ -81,7 +81,7 @@ export class Openings {
     if (stop !== undefined) this.#starting.add(grant);
     const accepted = this.#commands.submit({
       lane,
-      door: door.name,
+      door: door.key,
       line: start,
       expected: stop === undefined ? LONG_COMMAND : Math.max(1000, door.cmdTimeout),
       starting: () => this.#journal.event(`${door.name}: ${this.#announcement}: ${start}`, true),
@@ -119,26 +119,24 @@ export class Openings {
     }
     this.#failed.delete(grant);
     const expected = LONG_COMMAND;
-    this.#commands.submit(
-      {
-        lane,
-        door: name,
-        line: stop.command,
-        expected,
-        starting: () => {
-          const tell = (who: string): void => this.#journal.event(`${who}: ${name}: command timeout`);
-          if (source) this.#names.withLabel(source, tell);
-          else tell(stop.source);
-          this.#journal.event(`${name}: ${this.#announcement}: ${stop.command}`, true);
-        },
-        ended: (ending) => {
-          this.#report(name, ending);
-          ended();
-        },
-        slow: () => this.#journal.event(`${name}: command still running: ${stop.command}`),
+    this.#commands.submit({
+      lane,
+      door: stop.door,
+      closes: true,
+      line: stop.command,
+      expected,
+      starting: () => {
+        const tell = (who: string): void => this.#journal.event(`${who}: ${name}: command timeout`);
+        if (source) this.#names.withLabel(source, tell);
+        else tell(stop.source);
+        this.#journal.event(`${name}: ${this.#announcement}: ${stop.command}`, true);
       },
-      true,
-    );
+      ended: (ending) => {
+        this.#report(name, ending);
+        ended();
+      },
+      slow: () => this.#journal.event(`${name}: command still running: ${stop.command}`),
+    });
   }
 
   #report(door: string, ending: Ending): void {

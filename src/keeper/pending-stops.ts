@@ -3,7 +3,7 @@
  * daemon (or the closer) when this one dies.
  *
  * Due times are wall time on disk and monotonic in memory. A stop that is found at start is run when it is due, at once when
- * overdue, and never later than its longest wait from now: a clock that was set back cannot keep a door open.
+ * overdue or of an earlier boot, and never later than its longest wait from now: a clock that was set back cannot keep a door open.
  * Stops run at least once: the record goes when the command has ended.
  */
 
@@ -13,6 +13,8 @@ import type { PendingStop, StopStore } from '../store/stop-store.ts';
 export interface StopPorts {
   readonly wallNow: () => number;
   readonly after: (delay: number, call: () => void) => () => void;
+  /** Which boot this is; undefined where it cannot be told. */
+  readonly boot: string | undefined;
   /** Runs the stop command; calls back when it has ended. */
   readonly run: (stop: PendingStop, ended: () => void) => void;
   /** The store failed: a full or read-only disk. The stop stays in memory. */
@@ -49,7 +51,9 @@ export class PendingStops {
       const key = keyOf(stop.door, stop.source, stop.command);
       // Two records of one grant can only be a renewal that died half way: the later one counts.
       this.#drop(key);
-      this.#wait(key, stop, timeLeft(stop.due, stop.longest, now));
+      // What a door opened before the machine started anew is gone: a knock has to open it again.
+      const isOld = stop.boot !== undefined && stop.boot !== this.#ports.boot;
+      this.#wait(key, stop, isOld ? 0 : timeLeft(stop.due, stop.longest, now));
     }
     return left.length;
   }
@@ -69,7 +73,12 @@ export class PendingStops {
     const earlier = this.#waiting.get(key);
     earlier?.cancel();
     const waitsFor = starter ?? earlier?.stop.starter;
-    const stop = { door, source, command, due, longest: delay, ...(waitsFor !== undefined && { starter: waitsFor }) };
+    const { boot } = this.#ports;
+    const stop = {
+      ...{ door, source, command, due, longest: delay },
+      ...(waitsFor !== undefined && { starter: waitsFor }),
+      ...(boot !== undefined && { boot }),
+    };
     const moved =
       earlier &&
       earlier.stop.id > 0 &&

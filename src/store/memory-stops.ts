@@ -14,8 +14,8 @@ export function openMemoryStops(initial: readonly PendingStop[] = []): StopStore
     postpone: (id, due, longest, starter) => {
       const stop = stops.get(id);
       if (!stop) return false;
-      const { door, source, command } = stop;
-      stops.set(id, { id, door, source, command, due, longest, ...(starter !== undefined && { starter }) });
+      const { starter: _, ...rest } = stop;
+      stops.set(id, { ...rest, due, longest, ...(starter !== undefined && { starter }) });
       return true;
     },
     remove: (id) => void stops.delete(id),

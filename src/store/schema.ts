@@ -35,5 +35,5 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX history_by_source ON history (source);
   CREATE INDEX history_by_stranger ON history (stranger);
   `,
-  `ALTER TABLE stops ADD COLUMN starter TEXT;`,
+  `ALTER TABLE stops ADD COLUMN starter TEXT; ALTER TABLE stops ADD COLUMN boot TEXT;`,
 ];

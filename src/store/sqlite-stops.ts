@@ -25,14 +25,16 @@ export function openSqliteStops(file: string): OpenedStops {
 /** The stops of a state file that is closed by whoever opened it. */
 export function sqliteStops(database: DatabaseSync): StopStore {
   const add = database.prepare(
-    'INSERT INTO stops (door, source, command, due, longest, starter) VALUES (?, ?, ?, ?, ?, ?)',
+    'INSERT INTO stops (door, source, command, due, longest, starter, boot) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
   const postpone = database.prepare('UPDATE stops SET due = ?, longest = ?, starter = ? WHERE id = ?');
   const remove = database.prepare('DELETE FROM stops WHERE id = ?');
-  const all = database.prepare('SELECT id, door, source, command, due, longest, starter FROM stops ORDER BY due, id');
+  const all = database.prepare(
+    'SELECT id, door, source, command, due, longest, starter, boot FROM stops ORDER BY due, id',
+  );
   return {
-    add: ({ door, source, command, due, longest, starter }) =>
-      Number(add.run(door, source, command, due, longest, starter ?? null).lastInsertRowid),
+    add: ({ door, source, command, due, longest, starter, boot }) =>
+      Number(add.run(door, source, command, due, longest, starter ?? null, boot ?? null).lastInsertRowid),
     postpone: (id, due, longest, starter) => postpone.run(due, longest, starter ?? null, id).changes === 1,
     remove: (id) => void remove.run(id),
     all: () => all.all().map(toStop),
@@ -49,5 +51,6 @@ function toStop(row: Record<string, unknown>): PendingStop {
     due: numberIn(row, 'due'),
     longest: numberIn(row, 'longest'),
     ...optionalTextIn(row, 'starter'),
+    ...optionalTextIn(row, 'boot'),
   };
 }

@@ -12,6 +12,8 @@ export interface PendingStop {
   readonly due: number;
   /** The longest this stop may still wait, in milliseconds: what bounds the harm of a clock that was set back. */
   readonly longest: number;
+  /** The boot that the door was opened in: what it opened is gone with it. Absent where boots cannot be told apart. */
+  readonly boot?: string;
   /** The process of the start command, as `markProcess` writes it down: while it runs the stop has to wait. */
   readonly starter?: string;
 }

@@ -9,16 +9,18 @@ function stage() {
   const programs = new FakePrograms();
   const told: string[] = [];
   const commands = new Commands({ run: programs.run, after: clock.after, idle: () => told.push('idle') });
+  /** A lane is `DOOR` or `DOOR:SOURCE`. */
   const command = (lane: string, line: string, expected = 1000): Command => ({
     lane,
-    door: lane,
+    door: lane.split(':')[0] ?? '',
     line,
     expected,
     starting: () => told.push(`starting ${line}`),
     ended: (ending) => told.push(`ended ${line} ${JSON.stringify(ending)}`),
     slow: () => told.push(`slow ${line}`),
   });
-  return { clock, programs, commands, told, command };
+  const closing = (lane: string, line: string): Command => ({ ...command(lane, line), closes: true });
+  return { clock, programs, commands, told, command, closing };
 }
 
 test('Commands of one lane run one after another, lanes side by side', async () => {
@@ -70,32 +72,47 @@ test('A slow command is reported once, and one that ended in time is not', async
   assert.deepEqual(programs.running, ['slow']);
 });
 
-test('A third command that waits in one lane is refused, unless it must run', async () => {
-  const { programs, commands, command } = stage();
+test('A third command that waits in one lane is refused, unless it closes', async () => {
+  const { programs, commands, command, closing } = stage();
   for (const line of ['1', '2', '3']) assert.equal(commands.submit(command('A', line)), true);
   assert.equal(commands.submit(command('A', 'refused')), false);
-  assert.equal(commands.submit(command('A', 'must'), true), true);
-  for (const line of ['1', '2', '3', 'must']) {
+  assert.equal(commands.submit(closing('A', 'close')), true);
+  for (const line of ['1', '2', '3', 'close']) {
     programs.end(line);
     await settled();
   }
-  assert.deepEqual(programs.started, ['1', '2', '3', 'must']);
+  assert.deepEqual(programs.started, ['1', '2', '3', 'close']);
 });
 
-test('64 commands run at once, 1,024 wait, and what waits runs in turn', async () => {
+test('64 commands of a door run at once, 1,024 wait, and what waits runs in turn', async () => {
   const { programs, commands, command } = stage();
   let accepted = 0;
-  for (let count = 0; count < 2000; count += 1)
-    if (commands.submit(command(`lane ${count}`, `${count}`))) accepted += 1;
+  for (let count = 0; count < 2000; count += 1) if (commands.submit(command(`A:${count}`, `${count}`))) accepted += 1;
   assert.equal(programs.running.length, 64);
   assert.equal(accepted, 64 + 1024);
-  assert.equal(commands.submit(command('late', 'must'), true), true);
   while (programs.running.length > 0) {
+    assert.equal(programs.running.length <= 64, true);
     programs.end(programs.running[0]!);
     await settled();
   }
-  assert.equal(programs.started.length, accepted + 1);
-  assert.equal(programs.started.at(-1), 'must');
+  assert.deepEqual(
+    programs.started,
+    Array.from({ length: accepted }, (_, index) => String(index)),
+  );
+  assert.equal(commands.outstanding, 0);
+});
+
+test('However many commands of a door hang, other doors open, and every door closes', async () => {
+  const { programs, commands, command, closing } = stage();
+  for (let count = 0; count < 2000; count += 1) commands.submit(command(`A:${count}`, `a${count}`));
+  const from = programs.started.length;
+  assert.equal(commands.submit(command('B:1', 'open')), true);
+  assert.equal(commands.submit(closing('B:2', 'close')), true);
+  assert.equal(commands.submit(closing('A:late', 'close too')), true);
+  assert.deepEqual(programs.started.slice(from), ['open', 'close', 'close too']);
+  programs.end('close too');
+  await settled();
+  assert.equal(programs.running.filter((line) => line.startsWith('a')).length, 64, 'what closes gives no place away');
 });
 
 test('Only when nothing runs and nothing waits the commands are idle', async () => {

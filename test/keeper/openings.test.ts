@@ -43,6 +43,7 @@ function stage(store = lastingStops(), clock = new ManualClock(), marks?: Proces
   const stops: PendingStops = new PendingStops(store, {
     wallNow: clock.wallNow,
     after: clock.after,
+    boot: 'this',
     run: (stop, ended) => openings.stop(stop, ended),
     storeFailed: (error) => assert.fail(String(error)),
   });

@@ -5,7 +5,7 @@ import { openMemoryStops } from '../../src/store/memory-stops.ts';
 import type { PendingStop, StopStore } from '../../src/store/stop-store.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
-function stage(store: StopStore = openMemoryStops(), clock = new ManualClock()) {
+function stage(store: StopStore = openMemoryStops(), clock = new ManualClock(), boot?: string) {
   const ran: { readonly command: string; readonly at: number; readonly ended: () => void }[] = [];
   const failures: unknown[] = [];
   let scheduled = 0;
@@ -13,6 +13,7 @@ function stage(store: StopStore = openMemoryStops(), clock = new ManualClock()) 
   const stops = new PendingStops(store, {
     wallNow: clock.wallNow,
     after: clock.after,
+    boot,
     run: (stop: PendingStop, ended) => ran.push({ command: stop.command, at: clock.wall - begin, ended }),
     storeFailed: (error) => failures.push(error),
     scheduled: () => {
@@ -145,4 +146,21 @@ test('A record that somebody else removed is made again by a renewal', () => {
   store.remove(store.all()[0]!.id);
   stops.schedule('A', '10.0.0.1', 'close', 5000);
   assert.equal(store.all().length, 1);
+});
+
+test('What was opened before the machine started anew is closed at once, and no knock renews it', () => {
+  const lasting: StopStore = { ...openMemoryStops(), close: () => {} };
+  const { clock, stops } = stage(lasting, undefined, 'first');
+  stops.schedule('A', '10.0.0.1', 'close', 60_000);
+  stops.release();
+  const same = stage(lasting, clock, 'first');
+  same.stops.adopt();
+  clock.advance(1000);
+  assert.deepEqual(told(same.ran), []);
+  same.stops.release();
+  const later = stage(lasting, clock, 'second');
+  later.stops.adopt();
+  clock.advance(0);
+  assert.deepEqual(told(later.ran), ['close 0']);
+  assert.equal(later.stops.has('A', '10.0.0.1', 'close'), false);
 });
