@@ -52,6 +52,8 @@ export const STAGES: Readonly<Record<string, Staging>> = {
   '14j': {
     within: `umask 022; exec env -i FOO=1 PATH="$PATH" PWD="$PWD" sh -c 'exec "$0" "$@" 2>&1' "$0" "$@"`,
   },
+  // Ours waits two seconds at its end for a command; knockd for ever.
+  '14k': { linger: 1000 },
   '15a': {
     files: {
       '15a-one-time.seqs':
