@@ -3,7 +3,7 @@
  * configurations (postern.toml, and knockd.conf where it can) lower onto this; keeper and firewall drivers work from it.
  */
 
-import { type Address, family } from './address.ts';
+import { type Address, family, printAddress } from './address.ts';
 import type { Door, Protocol } from './door.ts';
 
 /** Ports `first` to `last` of one protocol, 1-65535, both included. */
@@ -68,6 +68,15 @@ export function contains(prefix: Prefix, address: Address): boolean {
   });
 }
 
+/** The blocks without those that are inside another, each once. */
+export function widestPrefixes(prefixes: readonly Prefix[]): Prefix[] {
+  const widest: Prefix[] = [];
+  for (const prefix of [...prefixes].sort((x, y) => x.length - y.length)) {
+    if (!widest.some((wide) => contains(wide, prefix.address))) widest.push(prefix);
+  }
+  return widest;
+}
+
 /** The first address of the block of `length` bits (of its family) that the address is in: what firewalls keep IPv6 sources by. */
 export function networkOf(address: Address, length: number): Address {
   const bits = length + (family(address) === 4 ? 96 : 0);
@@ -77,6 +86,12 @@ export function networkOf(address: Address, length: number): Address {
     return left >= 32 ? word : word & (-1 << (32 - left));
   };
   return { a: kept(address.a, 0), b: kept(address.b, 1), c: kept(address.c, 2), d: kept(address.d, 3) };
+}
+
+/** `192.0.2.7`, `192.0.2.0/24`: as firewalls write it. */
+export function printPrefix({ address, length }: Prefix): string {
+  const whole = family(address) === 4 ? 32 : 128;
+  return length === whole ? printAddress(address) : `${printAddress(address)}/${length}`;
 }
 
 /** May this source open the door? */

@@ -8,7 +8,7 @@
  */
 
 import type { Address } from '../core/address.ts';
-import type { DoorPolicy } from '../core/policy.ts';
+import type { DoorPolicy, Prefix } from '../core/policy.ts';
 
 /** What a closed port looks like: nothing, the refusal of an unused port, or whatever this host does with unused ports. */
 export type Face = 'drop' | 'reset' | 'mirror';
@@ -23,6 +23,10 @@ export interface Guard {
   readonly unused?: 'drop' | 'reset';
   /** IPv6 sources are kept by their network of this many bits (64 unless configured). */
   readonly ipv6Prefix: number;
+  /** Sources that every door is open for, and that no ban holds up. */
+  readonly trusted: readonly Prefix[];
+  /** Nothing is dropped. What is opened, banned and allowed is kept for the installation that guards. */
+  readonly observe: boolean;
 }
 
 export interface Grant {
@@ -35,9 +39,19 @@ export interface Grant {
   readonly comment: string;
 }
 
-export interface Ban {
+/** A source that is banned or allowed until its time. */
+export interface TimedSource {
+  /** In answers of `list()`, an IPv6 source is the first address of its network. */
   readonly source: Address;
+  /** Milliseconds from now; `Infinity` in answers of `list()` where none is kept. */
   readonly remaining: number;
+}
+
+/** What stands in the kernel. */
+export interface Standing {
+  readonly grants: readonly Grant[];
+  readonly bans: readonly TimedSource[];
+  readonly allowed: readonly TimedSource[];
 }
 
 export interface FirewallDriver {
@@ -45,8 +59,8 @@ export interface FirewallDriver {
   /** The kernel ends grants by itself, whatever becomes of us. */
   readonly expires: boolean;
   /**
-   * Puts the guard in force, in one step: the first time, or instead of the one that is there. Grants and bans that stand survive;
-   * those of doors that are gone do not. Sessions that live when a port is first guarded go on.
+   * Puts the guard in force, in one step: the first time, or instead of the one that is there. Grants, bans and who is allowed survive;
+   * grants of doors that are gone do not. Sessions that live when a port is first guarded go on.
    */
   install(guard: Guard): Promise<void>;
   /** Opens a door for a source, or begins the time of its grant anew. */
@@ -54,10 +68,13 @@ export interface FirewallDriver {
   /** Ends a grant; sessions are treated as the door's `close` says. Ending what has ended is no error. */
   close(door: string, source: Address): Promise<void>;
   /** Drops everything from a source until the time is over. Banning again begins anew. */
-  ban(ban: Ban): Promise<void>;
+  ban(ban: TimedSource): Promise<void>;
   unban(source: Address): Promise<void>;
+  /** Opens every door for a source until the time is over, whatever bans say. Allowing again begins anew. */
+  allow(allowed: TimedSource): Promise<void>;
+  disallow(source: Address): Promise<void>;
   /** What stands in the kernel now, to be reconciled with what should. */
-  list(): Promise<{ readonly grants: readonly Grant[]; readonly bans: readonly Ban[] }>;
+  list(): Promise<Standing>;
   /** Takes guard and grants away altogether: every port is as if we had never been. */
   remove(): Promise<void>;
   /** Calls `lost` when somebody else removed or changed the guard; the keeper installs it again. */

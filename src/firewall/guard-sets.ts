@@ -5,6 +5,7 @@ import { contains, type Prefix } from '../core/policy.ts';
 import type { Guard } from './driver.ts';
 import {
   addSource,
+  allowSetName,
   banSetName,
   createSessions,
   createSources,
@@ -27,6 +28,7 @@ export interface SetPlan {
 export function setsOf(guard: Guard): SetPlan[] {
   return ([4, 6] as const).flatMap((version) => [
     { name: banSetName(version), version, sources: true },
+    { name: allowSetName(version), version, sources: true },
     { name: liveSetName(version), version, sources: false },
     ...guard.doors.map(({ name }) => ({ name: openSetName(name, version), version, sources: true })),
   ]);

@@ -9,8 +9,8 @@
  *   sources of sessions that are older than the guard are in `postern_live`.
  */
 
-import { type Address, parseAddress, printAddress } from '../core/address.ts';
-import type { CloseMode } from '../core/policy.ts';
+import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
+import { type CloseMode, printPrefix, widestPrefixes } from '../core/policy.ts';
 import { FirewallError, type Guard } from './driver.ts';
 import { portSegments } from './port-segments.ts';
 
@@ -22,9 +22,11 @@ const FIRST_RULE = 10;
 const LAST_RULE = 99;
 /** ipfw takes up to 30 ports and ranges in a rule. */
 const PORTS_IN_RULE = 15;
+const BLOCKS_IN_RULE = 15;
 
 export const BANS = 'postern_ban';
 export const LIVE = 'postern_live';
+export const ALLOWED = 'postern_allow';
 
 export interface TableEntry {
   readonly table: string;
@@ -44,8 +46,8 @@ export function doorOfTable(table: string): string | undefined {
 
 /** The commands that put the guard in force. Throws a `FirewallError` when it needs more numbers than there are. */
 export function installCommands(guard: Guard): string {
-  const tables = [BANS, LIVE, ...guard.doors.map(({ name }) => doorTable(name))];
-  const groups = groupsOf(guard);
+  const tables = [BANS, LIVE, ALLOWED, ...guard.doors.map(({ name }) => doorTable(name))];
+  const groups = guard.observe ? [] : groupsOf(guard);
   const end = FIRST_RULE + 1 + groups.length;
   if (end > LAST_RULE)
     throw new FirewallError(`there are ${groups.length} kinds of guarded ports, ipfw has room for 88`);
@@ -55,7 +57,8 @@ export function installCommands(guard: Guard): string {
     `delete set ${PREPARED}`,
     ...tables.map((table) => `table ${table} create type addr missing`),
     add(FIRST_RULE, `skipto ${end} ip from any to any via lo0`),
-    add(FIRST_RULE, `deny ip from table(${BANS}) to any in`),
+    ...trustedSources(guard).map((source) => add(FIRST_RULE, `skipto ${end} ${source} to any in`)),
+    ...(guard.observe ? [] : [add(FIRST_RULE, `deny ip from table(${BANS}) to any in`)]),
     ...groups.flatMap(({ protocol, ports, doors, close }, index) => {
       const number = FIRST_RULE + 1 + index;
       const pass = (table: string, more = ''): string =>
@@ -121,6 +124,22 @@ interface Group {
   readonly close: CloseMode;
 }
 
+/** Whom every door is open for, as the rules name them. */
+function trustedSources({ trusted }: Guard): string[] {
+  const blocks = widestPrefixes(trusted);
+  const lists = ([4, 6] as const).flatMap((version) => {
+    const mine = blocks.filter(({ address }) => family(address) === version).map(printPrefix);
+    return chunks(mine.sort(), BLOCKS_IN_RULE).map((some) => `ip${version} from ${some.join(',')}`);
+  });
+  return [...lists, `ip from table(${ALLOWED})`];
+}
+
+function chunks<T>(all: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, index) =>
+    all.slice(index * size, (index + 1) * size),
+  );
+}
+
 /** Segments with the same doors share a rule number. */
 function groupsOf({ doors }: Guard): Group[] {
   const groups = new Map<string, { group: Omit<Group, 'ports'>; ports: string[] }>();
@@ -131,10 +150,7 @@ function groupsOf({ doors }: Guard): Group[] {
     groups.set(key, found);
   }
   return [...groups.values()].flatMap(({ group, ports }) =>
-    Array.from({ length: Math.ceil(ports.length / PORTS_IN_RULE) }, (_, index) => ({
-      ...group,
-      ports: ports.slice(index * PORTS_IN_RULE, (index + 1) * PORTS_IN_RULE).join(','),
-    })),
+    chunks(ports, PORTS_IN_RULE).map((some) => ({ ...group, ports: some.join(',') })),
   );
 }
 

@@ -9,9 +9,17 @@
 import { type Address, family, printAddress } from '../core/address.ts';
 import { networkOf, type Prefix } from '../core/policy.ts';
 import { wallNow } from '../platform/clock.ts';
-import { type Ban, type FirewallDriver, FirewallError, type Grant, type Guard } from './driver.ts';
+import {
+  type FirewallDriver,
+  FirewallError,
+  type Grant,
+  type Guard,
+  type Standing,
+  type TimedSource,
+} from './driver.ts';
 import { type GuardWatch, watchGuard } from './guard-watch.ts';
 import {
+  ALLOWED,
   BANS,
   doorOfTable,
   doorTable,
@@ -63,7 +71,7 @@ class IpfwDriver implements FirewallDriver {
         if (!before.includes(LIVE)) await this.#seed(guard);
         await this.#batch(commands);
         this.#guard = guard;
-        const wanted = new Set([BANS, LIVE, ...guard.doors.map(({ name }) => doorTable(name))]);
+        const wanted = new Set([BANS, LIVE, ALLOWED, ...guard.doors.map(({ name }) => doorTable(name))]);
         const gone = before.filter((table) => !wanted.has(table));
         if (gone.length > 0) await this.#batch(gone.map((table) => `table ${table} destroy\n`).join(''));
         this.#standing = await this.#state();
@@ -100,7 +108,7 @@ class IpfwDriver implements FirewallDriver {
     }
   }
 
-  ban({ source, remaining }: Ban): Promise<void> {
+  ban({ source, remaining }: TimedSource): Promise<void> {
     const what = `ban ${printAddress(source)}`;
     return this.#lane.run(() => this.#putIn(BANS, source, remaining, what));
   }
@@ -109,18 +117,28 @@ class IpfwDriver implements FirewallDriver {
     return this.#lane.run(() => this.#takeOut(BANS, source, `end the ban of ${printAddress(source)}`));
   }
 
-  async list(): Promise<{ grants: Grant[]; bans: Ban[] }> {
+  allow({ source, remaining }: TimedSource): Promise<void> {
+    return this.#lane.run(() => this.#putIn(ALLOWED, source, remaining, `allow ${printAddress(source)}`));
+  }
+
+  disallow(source: Address): Promise<void> {
+    return this.#lane.run(() => this.#takeOut(ALLOWED, source, `no longer allow ${printAddress(source)}`));
+  }
+
+  async list(): Promise<Standing> {
     await this.#lane.settled();
     try {
       const grants: Grant[] = [];
-      const bans: Ban[] = [];
+      const bans: TimedSource[] = [];
+      const allowed: TimedSource[] = [];
       for (const { table, source, value } of parseTables(await this.#ipfw(['table', 'all', 'list'])).entries) {
         const remaining = value === 0 ? Number.POSITIVE_INFINITY : Math.max(0, value * 1000 - wallNow());
         const door = doorOfTable(table);
         if (door !== undefined) grants.push({ door, source, remaining, comment: '' });
         else if (table === BANS) bans.push({ source, remaining });
+        else if (table === ALLOWED) allowed.push({ source, remaining });
       }
-      return { grants, bans };
+      return { grants, bans, allowed };
     } catch (error) {
       throw refusal('Cannot list the grants', error);
     }

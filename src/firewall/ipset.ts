@@ -61,6 +61,10 @@ export function banSetName(version: Family): string {
   return `${SETS}-ban${version}`;
 }
 
+export function allowSetName(version: Family): string {
+  return `${SETS}-allow${version}`;
+}
+
 export function liveSetName(version: Family): string {
   return `${SETS}-live${version}`;
 }

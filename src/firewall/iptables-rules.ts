@@ -9,9 +9,10 @@
  *   table, which comes after filter, stops what a foreign rule before ours has accepted: marked packets never reach anybody.
  */
 
-import type { Family } from '../core/address.ts';
+import { type Family, family } from '../core/address.ts';
+import { printPrefix, widestPrefixes } from '../core/policy.ts';
 import type { Guard } from './driver.ts';
-import { banSetName, liveSetName, openSetName } from './ipset.ts';
+import { allowSetName, banSetName, liveSetName, openSetName } from './ipset.ts';
 import { type PortSegment, portSegments } from './port-segments.ts';
 
 const CHAIN = 'POSTERN';
@@ -114,7 +115,7 @@ export function removalText(standing: readonly StandingTable[]): string {
 type Chains = Readonly<Record<string, readonly string[]>>;
 
 function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
-  const segments = portSegments(guard.doors);
+  const segments = guard.observe ? [] : portSegments(guard.doors);
   const cut = segments.filter(({ close }) => close !== 'keep');
   const toSegments = (some: readonly PortSegment[]): string[] =>
     some.map(
@@ -123,7 +124,11 @@ function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
   const chains: Record<string, readonly string[]> = {
     [CHAIN]: [
       '-i lo -j RETURN',
-      `-m set --match-set ${banSetName(version)} src -j DROP`,
+      ...widestPrefixes(guard.trusted)
+        .filter(({ address }) => family(address) === version)
+        .map((block) => `-s ${printPrefix(block)} -j RETURN`),
+      `-m set --match-set ${allowSetName(version)} src -j RETURN`,
+      ...(guard.observe ? [] : [`-m set --match-set ${banSetName(version)} src -j DROP`]),
       // For the client's direction only: answers to our own connections come in on any port.
       ...(cut.length > 0 ? [`-m conntrack --ctdir ORIGINAL -j ${CHAIN}-cut`] : []),
       '-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN',

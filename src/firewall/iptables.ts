@@ -16,12 +16,20 @@ import { existsSync } from 'node:fs';
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
 import { networkOf, type Prefix } from '../core/policy.ts';
 import { after } from '../platform/timer.ts';
-import { type Ban, type FirewallDriver, FirewallError, type Grant, type Guard } from './driver.ts';
+import {
+  type FirewallDriver,
+  FirewallError,
+  type Grant,
+  type Guard,
+  type Standing,
+  type TimedSource,
+} from './driver.ts';
 import { forgetSessions, makeSets, setsOf } from './guard-sets.ts';
 import { watchGuard } from './guard-watch.ts';
 import {
   addSession,
   addSource,
+  allowSetName,
   banSetName,
   doorOfSetName,
   isOurSet,
@@ -50,7 +58,7 @@ export interface IptablesOptions {
   readonly warn?: (message: string) => void;
 }
 
-type Standing = Readonly<Record<Family, readonly StandingTable[]>>;
+type StandingTables = Readonly<Record<Family, readonly StandingTable[]>>;
 
 export function openIptables(options: IptablesOptions = {}): FirewallDriver {
   return new IptablesDriver(options);
@@ -132,7 +140,7 @@ class IptablesDriver implements FirewallDriver {
     );
   }
 
-  ban({ source, remaining }: Ban): Promise<void> {
+  ban({ source, remaining }: TimedSource): Promise<void> {
     return this.#lane.run(() =>
       this.#putIn(banSetName(family(source)), source, remaining, '', `ban ${printAddress(source)}`),
     );
@@ -144,19 +152,33 @@ class IptablesDriver implements FirewallDriver {
     );
   }
 
-  async list(): Promise<{ grants: Grant[]; bans: Ban[] }> {
+  allow({ source, remaining }: TimedSource): Promise<void> {
+    return this.#lane.run(() =>
+      this.#putIn(allowSetName(family(source)), source, remaining, '', `allow ${printAddress(source)}`),
+    );
+  }
+
+  disallow(source: Address): Promise<void> {
+    return this.#lane.run(() =>
+      this.#takeOut(allowSetName(family(source)), source, `no longer allow ${printAddress(source)}`),
+    );
+  }
+
+  async list(): Promise<Standing> {
     await this.#lane.settled();
     try {
       const grants: Grant[] = [];
-      const bans: Ban[] = [];
+      const bans: TimedSource[] = [];
+      const allowed: TimedSource[] = [];
       const doors = this.#guard?.doors.map(({ name }) => name) ?? [];
       const names = (await ourSets()).filter((name) => !name.startsWith(liveSetName(4).slice(0, -1)));
       for (const { set, source, remaining, comment } of await elementsOf(names)) {
         const opened = doorOfSetName(set, doors);
         if (opened) grants.push({ door: opened.door, source, remaining, comment });
-        else if (set === banSetName(4) || set === banSetName(6)) bans.push({ source, remaining });
+        else if (set === banSetName(family(source))) bans.push({ source, remaining });
+        else if (set === allowSetName(family(source))) allowed.push({ source, remaining });
       }
-      return { grants, bans };
+      return { grants, bans, allowed };
     } catch (error) {
       throw refusal('Cannot list the grants', error);
     }
@@ -203,7 +225,7 @@ class IptablesDriver implements FirewallDriver {
   }
 
   /** Lets the sessions go on that live on ports which were not guarded before. */
-  async #seed(guard: Guard, standing: Standing): Promise<void> {
+  async #seed(guard: Guard, standing: StandingTables): Promise<void> {
     const ranges = guard.doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
     const guarded = { 4: guardedPorts(standing[4]), 6: guardedPorts(standing[6]) };
     const isGuarded = (version: Family, port: number): boolean =>
@@ -226,7 +248,7 @@ class IptablesDriver implements FirewallDriver {
     );
   }
 
-  async #putInForce(guard: Guard, standing: Standing): Promise<void> {
+  async #putInForce(guard: Guard, standing: StandingTables): Promise<void> {
     let answer = answers(guard);
     for (const version of families()) {
       try {
@@ -314,7 +336,7 @@ class IptablesDriver implements FirewallDriver {
     });
   }
 
-  async #standing(): Promise<Standing> {
+  async #standing(): Promise<StandingTables> {
     const [four, six] = await Promise.all(families().map(async (version) => parseStanding(await this.#save(version))));
     return { 4: four ?? [], 6: six ?? [] };
   }
@@ -341,7 +363,7 @@ function iptables(version: Family): string {
   return version === 4 ? 'iptables' : 'ip6tables';
 }
 
-function digestOf(standing: Standing): string {
+function digestOf(standing: StandingTables): string {
   const hash = createHash('sha256');
   for (const version of [4, 6] as const) {
     for (const { lines } of standing[version]) hash.update(`${version}\n${lines.join('\n')}\n`);

@@ -3,12 +3,14 @@
  * deterministic; this text, never `nft list`, is what the guard is.
  *
  * - One table of our own, which drops early (prerouting at mangle: after conntrack, before every DNAT) and accepts nothing: no
- *   rule of ufw, firewalld, docker or iptables can let in what it drops, and published container ports are covered.
+ *   rule of ufw, firewalld, docker or iptables can let in what it drops, and published container ports are covered. (`accept` of the
+ *   trusted ends our own chain, and no other.)
  * - Ports lead to their chain by named verdict maps, which a reload refills in the same transaction: anonymous ones, and a table
  *   deleted and made again, let packets through in between. Chains are named by port, so that a packet on its way through the
  *   old rules that meets a new map element finds a chain with rules in it. Ranges are rules, replaced together.
- * - Sets outlive reloads: `open4_DOOR` and `open6_DOOR` (grants; every element has a time of its own), `ban4` and `ban6`, `live4`
- *   and `live6` (sessions older than the guard). IPv6 is kept by network. What the guard no longer has is deleted by name.
+ * - Sets outlive reloads: `open4_DOOR` and `open6_DOOR` (grants; every element has a time of its own), `ban4` and `ban6`, `allow4` and
+ *   `allow6`, `live4` and `live6` (sessions older than the guard). IPv6 is kept by network. What the guard no longer has is deleted by name.
+ * - A guard that only observes has sets, and no rule that drops: it guards no port.
  * - `cut` and `kill` doors are asked before `ct state established`, for the client's direction only, so that answers to our own
  *   connections come in on any port.
  * - Faces: `drop`; `reset`, which answers as the host's own stack does for an unused port; `mirror`, which hands new TCP connections to
@@ -16,7 +18,7 @@
  */
 
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
-import { networkOf } from '../core/policy.ts';
+import { networkOf, printPrefix, widestPrefixes } from '../core/policy.ts';
 import { FirewallError, type Guard } from './driver.ts';
 import { type PortSegment, portSegments } from './port-segments.ts';
 
@@ -39,12 +41,12 @@ export interface LiveSession {
 }
 
 /** What a standing guard has in the kernel, by name. */
-export interface Standing {
+export interface StandingNames {
   readonly chains: readonly string[];
   readonly sets: readonly string[];
 }
 
-export const NOTHING_STANDS: Standing = { chains: [], sets: [] };
+export const NOTHING_STANDS: StandingNames = { chains: [], sets: [] };
 
 export function openSet(door: string, version: Family): string {
   return `open${version}_${door}`;
@@ -52,6 +54,10 @@ export function openSet(door: string, version: Family): string {
 
 export function banSet(version: Family): string {
   return `ban${version}`;
+}
+
+export function allowSet(version: Family): string {
+  return `allow${version}`;
 }
 
 export function liveSet(version: Family): string {
@@ -71,7 +77,7 @@ export const PORT_MAPS: readonly string[] = FAMILIES.flatMap((version) =>
 );
 
 /** Is the port already guarded, by the chains that stand? */
-export function guardedPorts(standing: Standing): (protocol: string, port: number) => boolean {
+export function guardedPorts(standing: StandingNames): (protocol: string, port: number) => boolean {
   const segments = standing.chains.flatMap((chain) => {
     const [, protocol, first, last = first] = /^(tcp|udp)4_(\d+)(?:_(\d+))?$/.exec(chain) ?? [];
     return protocol === undefined ? [] : [{ protocol, first: Number(first), last: Number(last) }];
@@ -87,11 +93,13 @@ export function guardedPorts(standing: Standing): (protocol: string, port: numbe
 export function guardRules(
   guard: Guard,
   live: readonly LiveSession[] = [],
-  standing: Standing = NOTHING_STANDS,
+  standing: StandingNames = NOTHING_STANDS,
 ): string {
   checkGuard(guard);
-  const segments = portSegments(guard.doors);
+  const segments = guard.observe ? [] : portSegments(guard.doors);
   const chains = [
+    trustedChain(guard),
+    chain('banned', ['jump trusted', 'drop']),
     ...closedChains(guard),
     ...FAMILIES.flatMap((version) => segments.map((segment) => segmentChain(segment, version, guard.ipv6Prefix))),
     ...FAMILIES.flatMap((version) => [
@@ -99,11 +107,12 @@ export function guardRules(
       dispatchChain('ports', version, segments),
     ]),
     baseChain(guard, segments),
-    ...(guard.face === 'mirror' ? mirrorChains(segments, guard.ipv6Prefix) : []),
+    ...(guard.face === 'mirror' && !guard.observe ? mirrorChains(segments, guard.ipv6Prefix) : []),
   ];
   const sets = [
     ...FAMILIES.flatMap((version) => [
       set(banSet(version), addressType(version), 'dynamic,timeout', SET_SIZE),
+      set(allowSet(version), addressType(version), 'dynamic,timeout', SET_SIZE),
       liveSetText(version, live),
     ]),
     ...guard.doors.flatMap((door) =>
@@ -197,7 +206,7 @@ function mirrorChains(segments: readonly PortSegment[], ipv6Prefix: number): Cha
     {
       name: 'mirror',
       head: ['type nat hook prerouting priority -101; policy accept;'],
-      rules: ['iif "lo" return', ...mirrored.map(({ name, match }) => `${match} goto ${name}`)],
+      rules: ['iif "lo" return', 'jump trusted', ...mirrored.map(({ name, match }) => `${match} goto ${name}`)],
     },
   ];
 }
@@ -238,22 +247,35 @@ function dispatchChain(kind: 'ports' | 'cut', version: Family, segments: readonl
       ...ranges.map((range) => `${protocol} dport ${portsText(range)} goto ${segmentName(range, version)}`),
     ];
   });
-  return chain(`${kind}${version}`, rules);
+  return chain(`${kind}${version}`, ['jump trusted', ...rules]);
 }
 
 function baseChain(guard: Guard, segments: readonly PortSegment[]): Chain {
   const cut = segments.some(isCut);
+  const rules = [
+    ...FAMILIES.map((version) => `${sourceKey(version, guard.ipv6Prefix)} @${banSet(version)} goto banned`),
+    ...(cut ? FAMILIES.map((version) => `ct direction original meta nfproto ipv${version} jump cut${version}`) : []),
+    'ct state established,related return',
+    ...FAMILIES.map((version) => `meta nfproto ipv${version} goto ports${version}`),
+  ];
   return {
     name: 'prerouting',
     head: ['type filter hook prerouting priority mangle; policy accept;'],
-    rules: [
-      'iif "lo" return',
-      ...FAMILIES.map((version) => `${sourceKey(version, guard.ipv6Prefix)} @${banSet(version)} drop`),
-      ...(cut ? FAMILIES.map((version) => `ct direction original meta nfproto ipv${version} jump cut${version}`) : []),
-      'ct state established,related return',
-      ...FAMILIES.map((version) => `meta nfproto ipv${version} goto ports${version}`),
-    ],
+    rules: ['iif "lo" return', ...(guard.observe ? [] : rules)],
   };
+}
+
+/** Whom every door is open for: by configuration, and for a while. Packets of sessions that are let go on never come here. */
+function trustedChain({ trusted, ipv6Prefix }: Guard): Chain {
+  const rules = FAMILIES.flatMap((version) => {
+    const blocks = widestPrefixes(trusted).filter(({ address }) => family(address) === version);
+    const field = version === 4 ? 'ip saddr' : 'ip6 saddr';
+    return [
+      ...(blocks.length > 0 ? [`${field} { ${blocks.map(printPrefix).sort().join(', ')} } accept`] : []),
+      `${sourceKey(version, ipv6Prefix)} @${allowSet(version)} accept`,
+    ];
+  });
+  return chain('trusted', rules);
 }
 
 function portMap(kind: 'ports' | 'cut', protocol: string, version: Family, segments: readonly PortSegment[]): string {

@@ -15,10 +15,18 @@ import { type Address, type Family, family, printAddress } from '../core/address
 import { contains, networkOf, type Prefix } from '../core/policy.ts';
 import { SystemError } from '../platform/libc.ts';
 import { feedProgram } from '../platform/process.ts';
-import { type Ban, type FirewallDriver, FirewallError, type Grant, type Guard } from './driver.ts';
+import {
+  type FirewallDriver,
+  FirewallError,
+  type Grant,
+  type Guard,
+  type Standing,
+  type TimedSource,
+} from './driver.ts';
 import { decodeNames, type ElementChange, elementBytes, NFT, renewal } from './nfnetlink.ts';
 import { addressOf, keyOf, portOfSessionKey } from './nft-keys.ts';
 import {
+  allowSet,
   banSet,
   doorOfSet,
   guardedPorts,
@@ -28,7 +36,7 @@ import {
   NO_RULES,
   openSet,
   PORT_MAPS,
-  type Standing,
+  type StandingNames,
   TABLE,
 } from './nft-rules.ts';
 import { monitorNft, NftSocket } from './nft-socket.ts';
@@ -73,7 +81,7 @@ class NftablesDriver implements FirewallDriver {
   install(guard: Guard): Promise<void> {
     return this.#inOrder(async () => {
       try {
-        const standing: Standing = {
+        const standing: StandingNames = {
           chains: await this.#lists.names('getChain'),
           sets: await this.#lists.names('getSet'),
         };
@@ -115,7 +123,7 @@ class NftablesDriver implements FirewallDriver {
     );
   }
 
-  ban({ source, remaining }: Ban): Promise<void> {
+  ban({ source, remaining }: TimedSource): Promise<void> {
     return this.#inOrder(() =>
       this.#putIn(banSet(family(source)), source, remaining, '', `ban ${printAddress(source)}`),
     );
@@ -127,23 +135,38 @@ class NftablesDriver implements FirewallDriver {
     );
   }
 
-  async list(): Promise<{ grants: Grant[]; bans: Ban[] }> {
+  allow({ source, remaining }: TimedSource): Promise<void> {
+    return this.#inOrder(() =>
+      this.#putIn(allowSet(family(source)), source, remaining, '', `allow ${printAddress(source)}`),
+    );
+  }
+
+  disallow(source: Address): Promise<void> {
+    return this.#inOrder(() =>
+      this.#takeOut(allowSet(family(source)), [this.#key(source)], `no longer allow ${printAddress(source)}`),
+    );
+  }
+
+  async list(): Promise<Standing> {
     await this.#last;
     try {
       const grants: Grant[] = [];
-      const bans: Ban[] = [];
+      const bans: TimedSource[] = [];
+      const allowed: TimedSource[] = [];
       for (const set of await this.#lists.names('getSet')) {
         const opened = doorOfSet(set);
-        const version: Family | undefined = opened?.version ?? ([4, 6] as const).find((each) => banSet(each) === set);
+        const isTimed = (version: Family): boolean => banSet(version) === set || allowSet(version) === set;
+        const version: Family | undefined = opened?.version ?? ([4, 6] as const).find(isTimed);
         if (version === undefined) continue;
+        const timed = set === banSet(version) ? bans : allowed;
         for (const { key, remaining, comment } of await this.#lists.elements(set)) {
           const source = addressOf(key, version);
           if (source === undefined) continue;
           if (opened) grants.push({ door: opened.door, source, remaining, comment });
-          else bans.push({ source, remaining });
+          else timed.push({ source, remaining });
         }
       }
-      return { grants, bans };
+      return { grants, bans, allowed };
     } catch (error) {
       throw refusal('Cannot list the grants', error);
     }
@@ -201,7 +224,7 @@ class NftablesDriver implements FirewallDriver {
   }
 
   /** Sessions on ports that were not guarded before; containers' sessions matter only where the guard comes before conntrack. */
-  async #newlyGuarded(guard: Guard, standing: Standing): Promise<LiveSession[]> {
+  async #newlyGuarded(guard: Guard, standing: StandingNames): Promise<LiveSession[]> {
     const guarded = guardedPorts(standing);
     const fresh = new Set<number>();
     for (const { protocol, first, last } of guard.doors.flatMap((door) => door.protect)) {

@@ -10,13 +10,19 @@
 
 import { createHash } from 'node:crypto';
 import { type Address, parseAddress } from '../core/address.ts';
-import { contains, type PortRange, type Prefix } from '../core/policy.ts';
+import { contains, type PortRange, type Prefix, printPrefix, widestPrefixes } from '../core/policy.ts';
 import type { Guard } from './driver.ts';
 import { type PortSegment, portSegments } from './port-segments.ts';
 
 export const ANCHOR = 'postern';
 export const BANS = 'ban';
 export const LIVE = 'live';
+export const ALLOWED = 'allow';
+/** Whom the configuration trusts: part of the rules. */
+export const TRUSTED = 'trusted';
+
+/** Leads nowhere: that a rule is there says that the guard is. */
+const OBSERVED = 'anchor "observed"';
 
 const DOOR = 'door-';
 const NAME_LIMIT = 31;
@@ -31,23 +37,41 @@ export function doorTable(door: string): string {
 
 /** The text for `pfctl -a postern -f -`. */
 export function anchorRules(guard: Guard): string {
-  const tables = [BANS, LIVE, ...guard.doors.map(({ name }) => doorTable(name))];
+  const tables = [BANS, LIVE, ALLOWED, ...guard.doors.map(({ name }) => doorTable(name))];
+  const trusted = widestPrefixes(guard.trusted).map(printPrefix).sort();
+  const segments = portSegments(guard.doors);
   return [
     ...tables.map((table) => `table <${table}> persist`),
-    `block drop in quick on ! lo0 from <${BANS}>`,
-    ...portSegments(guard.doors).flatMap((segment) => segmentRules(segment, guard)),
+    ...(trusted.length > 0 ? [`table <${TRUSTED}> persist { ${trusted.join(' ')} }`] : []),
+    ...(guard.observe
+      ? [OBSERVED]
+      : [
+          ...segments.flatMap((segment) => passRules(segment, trusted.length > 0 ? [ALLOWED, TRUSTED] : [ALLOWED])),
+          `block drop in quick on ! lo0 from <${BANS}>`,
+          ...segments.flatMap((segment) => segmentRules(segment, guard)),
+        ]),
     '',
   ].join('\n');
 }
 
-function segmentRules({ protocol, first, last, doors, close }: PortSegment, { face, unused }: Guard): string[] {
-  const to = `to any port ${first === last ? first : `${first}:${last}`}`;
-  const tcp = protocol === 'tcp';
+function passRules({ protocol, close, ...ports }: PortSegment, tables: readonly string[]): string[] {
   // A session that was cut goes on in the middle, at the next knock.
-  const state = !tcp ? 'keep state' : close === 'cut' ? 'flags any keep state (sloppy)' : 'flags S/SA keep state';
+  const cut = close === 'cut' ? 'flags any keep state (sloppy)' : 'flags S/SA keep state';
+  const state = protocol === 'tcp' ? cut : 'keep state';
+  return tables.map((table) => `pass in quick on ! lo0 proto ${protocol} from <${table}> ${toPorts(ports)} ${state}`);
+}
+
+function toPorts({ first, last }: Pick<PortSegment, 'first' | 'last'>): string {
+  return `to any port ${first === last ? first : `${first}:${last}`}`;
+}
+
+function segmentRules(segment: PortSegment, { face, unused }: Guard): string[] {
+  const { protocol, doors, close } = segment;
+  const to = toPorts(segment);
+  const tcp = protocol === 'tcp';
   const answer = face === 'reset' || (face === 'mirror' && unused === 'reset') ? 'return' : 'drop';
   return [
-    ...doors.map((door) => `pass in quick on ! lo0 proto ${protocol} from <${doorTable(door)}> ${to} ${state}`),
+    ...passRules(segment, doors.map(doorTable)),
     ...(tcp && close !== 'keep' ? [`pass in quick on ! lo0 proto tcp from <${LIVE}> ${to} flags /S no state`] : []),
     `block ${answer} in quick on ! lo0 proto ${protocol} from any ${to}${tcp && close === 'keep' ? ' flags S/SA' : ''}`,
   ];

@@ -10,12 +10,30 @@
 
 import { type Address, family, printAddress } from '../core/address.ts';
 import { networkOf, type Prefix } from '../core/policy.ts';
-import { type Ban, type FirewallDriver, FirewallError, type Grant, type Guard } from './driver.ts';
+import {
+  type FirewallDriver,
+  FirewallError,
+  type Grant,
+  type Guard,
+  type Standing,
+  type TimedSource,
+} from './driver.ts';
 import { type GuardWatch, watchGuard } from './guard-watch.ts';
 import { Lane } from './lane.ts';
 import { dropSessions, netstatSessions } from './netstat.ts';
 import { checkGuard } from './nft-rules.ts';
-import { ANCHOR, anchorRules, BANS, doorTable, LIVE, parseAnchor, parseTable, statesOf } from './pf-rules.ts';
+import {
+  ALLOWED,
+  ANCHOR,
+  anchorRules,
+  BANS,
+  doorTable,
+  LIVE,
+  parseAnchor,
+  parseTable,
+  statesOf,
+  TRUSTED,
+} from './pf-rules.ts';
 import { refusal, runTool } from './tool.ts';
 
 export interface PfOptions {
@@ -52,7 +70,7 @@ class PfDriver implements FirewallDriver {
         if (!before.includes(LIVE)) await this.#seed(guard);
         await this.#anchor(['-f', '-'], anchorRules(guard));
         this.#guard = guard;
-        const wanted = new Set([BANS, LIVE, ...guard.doors.map(({ name }) => doorTable(name))]);
+        const wanted = new Set([BANS, LIVE, ALLOWED, TRUSTED, ...guard.doors.map(({ name }) => doorTable(name))]);
         for (const table of before) if (!wanted.has(table)) await this.#anchor(['-t', table, '-T', 'kill']);
         this.#standing = await this.#state();
         if (this.#standing === undefined) throw new FirewallError('its rules are not in force');
@@ -96,7 +114,7 @@ class PfDriver implements FirewallDriver {
     }
   }
 
-  ban({ source, remaining }: Ban): Promise<void> {
+  ban({ source, remaining }: TimedSource): Promise<void> {
     const what = `ban ${printAddress(source)}`;
     return this.#lane.run(async () => {
       await this.#putIn(BANS, source, remaining, what);
@@ -113,7 +131,15 @@ class PfDriver implements FirewallDriver {
     return this.#lane.run(() => this.#takeOut(BANS, source, `end the ban of ${printAddress(source)}`));
   }
 
-  async list(): Promise<{ grants: Grant[]; bans: Ban[] }> {
+  allow({ source, remaining }: TimedSource): Promise<void> {
+    return this.#lane.run(() => this.#putIn(ALLOWED, source, remaining, `allow ${printAddress(source)}`));
+  }
+
+  disallow(source: Address): Promise<void> {
+    return this.#lane.run(() => this.#takeOut(ALLOWED, source, `no longer allow ${printAddress(source)}`));
+  }
+
+  async list(): Promise<Standing> {
     await this.#lane.settled();
     try {
       const standing = new Set(await this.#tables());
@@ -125,7 +151,9 @@ class PfDriver implements FirewallDriver {
         const sources = await show(doorTable(name));
         grants.push(...sources.map((source) => ({ door: name, source, remaining, comment: '' })));
       }
-      return { grants, bans: (await show(BANS)).map((source) => ({ source, remaining })) };
+      const timed = async (table: string): Promise<TimedSource[]> =>
+        (await show(table)).map((source) => ({ source, remaining }));
+      return { grants, bans: await timed(BANS), allowed: await timed(ALLOWED) };
     } catch (error) {
       throw refusal('Cannot list the grants', error);
     }

@@ -51,7 +51,7 @@ export async function preflight(doors: readonly DoorPolicy[], face: Face = 'drop
     hint: 'run it as root, with nftables installed',
   };
   return [
-    ...(await dryRun({ doors, face, ipv6Prefix: 64 })),
+    ...(await dryRun({ doors, face, ipv6Prefix: 64, trusted: [], observe: false })),
     ...mirrorFindings(face),
     ...(isEmpty(listing) ? [unreadable] : judgeHost(doors, listing)),
   ];

@@ -240,7 +240,7 @@ export class Warden implements Controlled {
   }
 
   #guard({ doors, firewall }: PosternConfig = this.#config, face: Face = this.#face): Guard {
-    return { doors, ipv6Prefix: firewall.ipv6Prefix, ...face };
+    return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: [], observe: false, ...face };
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {

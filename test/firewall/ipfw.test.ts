@@ -57,9 +57,11 @@ describe('the ipfw driver', () => {
       '< delete set 28',
       '< table postern_ban create type addr missing',
       '< table postern_live create type addr missing',
+      '< table postern_allow create type addr missing',
       '< table postern_-ssh create type addr missing',
       '< table postern_-vpn create type addr missing',
       '< add 10 set 28 skipto 13 ip from any to any via lo0',
+      '< add 10 set 28 skipto 13 ip from table(postern_allow) to any in',
       '< add 10 set 28 deny ip from table(postern_ban) to any in',
       '< add 11 set 28 skipto 12 tcp from table(postern_-ssh) to any 22,8000-8010 in',
       '< add 11 set 28 deny tcp from any to any 22,8000-8010 in setup',
@@ -69,6 +71,27 @@ describe('the ipfw driver', () => {
       '< delete set 28',
       'ipfw set show',
       'ipfw set 29 list',
+    ]);
+  });
+
+  test('the trusted skip every rule; a guard that observes has no rule that denies', async () => {
+    const trusted = [
+      { address: source('192.0.2.0'), length: 24 },
+      { address: source('192.0.2.7'), length: 32 },
+      { address: source('2001:db8:7::'), length: 48 },
+    ];
+    const rules = (): string[] => tools.runs().filter((line) => line.startsWith('< add '));
+    await install([doorPolicy('ssh', ['tcp/22'])], { trusted });
+    assert.deepEqual(rules().slice(1, 5), [
+      '< add 10 set 28 skipto 12 ip4 from 192.0.2.0/24 to any in',
+      '< add 10 set 28 skipto 12 ip6 from 2001:db8:7::/48 to any in',
+      '< add 10 set 28 skipto 12 ip from table(postern_allow) to any in',
+      '< add 10 set 28 deny ip from table(postern_ban) to any in',
+    ]);
+    await install([doorPolicy('ssh', ['tcp/22'])], { observe: true });
+    assert.deepEqual(rules(), [
+      '< add 10 set 28 skipto 11 ip from any to any via lo0',
+      '< add 10 set 28 skipto 11 ip from table(postern_allow) to any in',
     ]);
   });
 

@@ -45,11 +45,21 @@ flush map inet postern cut_tcp6
 flush map inet postern cut_udp6
 table inet postern {
   set ban4 { type ipv4_addr; flags dynamic,timeout; size 131072; }
+  set allow4 { type ipv4_addr; flags dynamic,timeout; size 131072; }
   set live4 { type ipv4_addr . inet_service . inet_service; flags timeout; size 131072; elements = { 192.0.2.7 . 50000 . 22 timeout 5d }; }
   set ban6 { type ipv6_addr; flags dynamic,timeout; size 131072; }
+  set allow6 { type ipv6_addr; flags dynamic,timeout; size 131072; }
   set live6 { type ipv6_addr . inet_service . inet_service; flags timeout; size 131072; }
   set open4_ssh { type ipv4_addr; flags dynamic,timeout; size 131072; }
   set open6_ssh { type ipv6_addr; flags dynamic,timeout; size 131072; }
+  chain trusted {
+    ip saddr @allow4 accept
+    ip6 saddr & ffff:ffff:ffff:ffff:: @allow6 accept
+  }
+  chain banned {
+    jump trusted
+    drop
+  }
   chain closed_tcp {
     drop
   }
@@ -67,20 +77,24 @@ table inet postern {
     goto closed_tcp
   }
   chain cut4 {
+    jump trusted
   }
   chain ports4 {
+    jump trusted
     tcp dport vmap @ports_tcp4
   }
   chain cut6 {
+    jump trusted
   }
   chain ports6 {
+    jump trusted
     tcp dport vmap @ports_tcp6
   }
   chain prerouting {
     type filter hook prerouting priority mangle; policy accept;
     iif "lo" return
-    ip saddr @ban4 drop
-    ip6 saddr & ffff:ffff:ffff:ffff:: @ban6 drop
+    ip saddr @ban4 goto banned
+    ip6 saddr & ffff:ffff:ffff:ffff:: @ban6 goto banned
     ct state established,related return
     meta nfproto ipv4 goto ports4
     meta nfproto ipv6 goto ports6
@@ -110,6 +124,7 @@ table inet postern {
           base.indexOf('ct state established,related return'),
       );
       assert.deepEqual(chainOf(text, 'cut4'), [
+        'jump trusted',
         'tcp dport vmap @cut_tcp4',
         'tcp dport 30-40 goto tcp4_30_40',
         'udp dport vmap @cut_udp4',

@@ -61,8 +61,11 @@ describe('the pf driver', () => {
       'pfctl -a postern -f -',
       '< table <ban> persist',
       '< table <live> persist',
+      '< table <allow> persist',
       '< table <door-ssh> persist',
       '< table <door-vpn> persist',
+      '< pass in quick on ! lo0 proto tcp from <allow> to any port 22 flags S/SA keep state',
+      '< pass in quick on ! lo0 proto udp from <allow> to any port 5000:5010 keep state',
       '< block drop in quick on ! lo0 from <ban>',
       '< pass in quick on ! lo0 proto tcp from <door-ssh> to any port 22 flags S/SA keep state',
       '< block return in quick on ! lo0 proto tcp from any to any port 22 flags S/SA',
@@ -74,6 +77,24 @@ describe('the pf driver', () => {
       'pfctl -a postern -s rules',
     ]);
     assert.deepEqual(warnings, []);
+  });
+
+  test('the trusted pass before the banned are blocked; a guard that observes blocks nobody', async () => {
+    const trusted = [
+      { address: source('192.0.2.0'), length: 24 },
+      { address: source('192.0.2.7'), length: 32 },
+      { address: source('2001:db8:7::'), length: 48 },
+    ];
+    const rules = (): string[] => tools.runs().filter((line) => line.startsWith('< '));
+    await install([doorPolicy('ssh', ['tcp/22'])], { trusted });
+    assert.deepEqual(rules().slice(4, 8), [
+      '< table <trusted> persist { 192.0.2.0/24 2001:db8:7::/48 }',
+      '< pass in quick on ! lo0 proto tcp from <allow> to any port 22 flags S/SA keep state',
+      '< pass in quick on ! lo0 proto tcp from <trusted> to any port 22 flags S/SA keep state',
+      '< block drop in quick on ! lo0 from <ban>',
+    ]);
+    await install([doorPolicy('ssh', ['tcp/22'])], { observe: true });
+    assert.deepEqual(rules().at(-1), '< anchor "observed"');
   });
 
   test('opens, closes and bans by table entries', async () => {

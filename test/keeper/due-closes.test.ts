@@ -35,7 +35,9 @@ function fakeDriver(name: string, expires: boolean) {
     },
     ban: async () => {},
     unban: async () => {},
-    list: async () => ({ grants: [...open.values()], bans: [] }),
+    allow: async () => {},
+    disallow: async () => {},
+    list: async () => ({ grants: [...open.values()], bans: [], allowed: [] }),
     remove: async () => {
       await act('remove');
       open.clear();

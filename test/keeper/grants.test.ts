@@ -76,7 +76,7 @@ class FakeFirewall implements FirewallDriver {
   async list() {
     const now = this.#clock.monotonicNow();
     const grants = [...this.standing.values()].map((grant) => ({ ...grant, remaining: grant.until - now }));
-    return { grants: grants.filter(({ remaining }) => !this.expires || remaining > 0), bans: [] };
+    return { grants: grants.filter(({ remaining }) => !this.expires || remaining > 0), bans: [], allowed: [] };
   }
 
   put(grant: Grant): void {
@@ -87,6 +87,8 @@ class FakeFirewall implements FirewallDriver {
   async install(): Promise<void> {}
   async ban(): Promise<void> {}
   async unban(): Promise<void> {}
+  async allow(): Promise<void> {}
+  async disallow(): Promise<void> {}
   async remove(): Promise<void> {}
   watch = () => ({ close: () => {} });
   async stop(): Promise<void> {}

@@ -11,7 +11,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { type Address, parseAddress, printAddress } from '../../src/core/address.ts';
-import type { CloseMode, DoorPolicy, PortRange } from '../../src/core/policy.ts';
+import { type CloseMode, type DoorPolicy, networkOf, type PortRange, type Prefix } from '../../src/core/policy.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../../src/firewall/driver.ts';
 import type { Outcome, Session } from './peer.ts';
 
@@ -48,7 +48,7 @@ export function doorPolicy(name: string, ranges: readonly string[], close: Close
 }
 
 export function guardOf(doors: readonly DoorPolicy[], rest: Partial<Guard> = {}): Guard {
-  return { doors, face: 'drop', ipv6Prefix: 64, ...rest };
+  return { doors, face: 'drop', ipv6Prefix: 64, trusted: [], observe: false, ...rest };
 }
 
 export function source(text: string): Address {
@@ -58,6 +58,11 @@ export function source(text: string): Address {
 }
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+function block(text: string): Prefix {
+  const [address = '', length] = text.split('/');
+  return { address: networkOf(source(address), Number(length)), length: Number(length) };
+}
 
 function portRange(text: string): PortRange {
   const [, protocol, first, last = first] = /^(tcp|udp)\/(\d+)(?:-(\d+))?$/.exec(text) ?? [];
@@ -251,6 +256,72 @@ export function firewallContract(name: string, skip: string | false, openStage: 
       assert.ok(await reaches(ALICE, 80));
     });
 
+    test('trusted blocks pass every door, of both families, whatever bans say; others do not', async () => {
+      const doors = [doorPolicy('ssh', ['tcp/22'], 'cut'), doorPolicy('web', ['tcp/80'])];
+      const trusted = ['10.77.1.2/32', '10.77.1.2/31', 'fd77::/64'].map(block);
+      for (const face of ['drop', 'mirror'] as const) {
+        await driver.install(guardOf(doors, { trusted, face }));
+        await driver.ban({ source: source(ALICE), remaining: 30_000 });
+        // 10.77.1.2/31 has .2 and .3.
+        for (const from of [ALICE, BOB, ALICE_6, NEAR_6]) {
+          assert.deepEqual([await reaches(from, 22), await reaches(from, 80)], [true, true], from);
+        }
+        assert.deepEqual([await reaches(FAR_6, 22), await reaches(FAR_6, 80)], [false, false]);
+      }
+      await driver.install(guardOf(doors, { trusted: [block('10.77.1.3/32')] }));
+      await driver.unban(source(ALICE));
+      assert.deepEqual(
+        [await reaches(ALICE, 22), await reaches(BOB, 22), await reaches(NEAR_6, 22)],
+        [false, true, false],
+      );
+    });
+
+    test('who is allowed passes every door and ban until the time is over, and is listed', async (t) => {
+      await driver.install(guardOf([doorPolicy('ssh', ['tcp/22']), doorPolicy('web', ['tcp/80'])]));
+      for (const from of [ALICE, ALICE_6]) await driver.allow({ source: source(from), remaining: 30_000 });
+      await driver.ban({ source: source(ALICE), remaining: 30_000 });
+      assert.deepEqual(
+        [await reaches(ALICE, 22), await reaches(ALICE, 80), await reaches(NEAR_6, 22), await reaches(BOB, 22)],
+        [true, true, true, false],
+      );
+      const { allowed, grants } = await driver.list();
+      assert.deepEqual(
+        [allowed.map((each) => printAddress(each.source)).sort(), grants],
+        [['10.77.1.2', 'fd77::'], []],
+      );
+      // A reload keeps them.
+      await driver.install(guardOf([doorPolicy('ssh', ['tcp/22', 'tcp/8000'])]));
+      assert.ok(await reaches(ALICE, 8000));
+      await driver.disallow(source(ALICE));
+      await driver.disallow(source(ALICE));
+      await driver.unban(source(ALICE));
+      assert.deepEqual([await reaches(ALICE, 22), await reaches(ALICE_6, 22)], [false, true]);
+      if (!driver.expires) return t.diagnostic('the keeper ends what this driver allows');
+      await driver.allow({ source: source(BOB), remaining: 600 });
+      assert.ok(await reaches(BOB, 22));
+      await pause(900);
+      assert.equal(await reaches(BOB, 22), false);
+    });
+
+    test('a guard that observes drops nothing, keeps what it is told, and begins to guard without ending a session', async () => {
+      const doors = [doorPolicy('ssh', ['tcp/22'], 'cut'), doorPolicy('web', ['tcp/80'])];
+      for (const face of ['drop', 'mirror'] as const) {
+        await driver.install(guardOf(doors, { observe: true, face }));
+        await driver.ban({ source: source(FAR_6), remaining: 30_000 });
+        await open('ssh', ALICE);
+        assert.deepEqual(await Promise.all([ALICE, BOB, FAR_6].map((from) => reaches(from, 22))), [true, true, true]);
+        const session = await stage.begin(BOB, 22);
+        await driver.install(guardOf(doors, { face }));
+        assert.equal(await session.says('still here'), 'connected');
+        assert.deepEqual(await Promise.all([ALICE, BOB, FAR_6].map((from) => reaches(from, 22))), [true, false, false]);
+        assert.equal(await reaches(FAR_6, 8000), false);
+        await session.end();
+        await driver.install(guardOf(doors, { observe: true, face }));
+        assert.deepEqual([await reaches(BOB, 22), await reaches(FAR_6, 8000)], [true, true]);
+        await driver.close('ssh', source(ALICE));
+      }
+    });
+
     test('`list()` shows who may come in, through which door, for how long, and why', async () => {
       await driver.install(guardOf([doorPolicy('ssh', ['tcp/22']), doorPolicy('web-2', ['tcp/80'])]));
       await open('ssh', ALICE, 30_000, 'user=alice via=spa');
@@ -376,7 +447,7 @@ export function firewallContract(name: string, skip: string | false, openStage: 
       await driver.remove();
       assert.deepEqual([await reaches(ALICE, 22), await reaches(BOB, 22)], [true, true]);
       await driver.remove();
-      assert.deepEqual(await driver.list(), { grants: [], bans: [] });
+      assert.deepEqual(await driver.list(), { grants: [], bans: [], allowed: [] });
     });
   });
 }

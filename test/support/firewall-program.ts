@@ -6,7 +6,7 @@
 import { createInterface } from 'node:readline';
 import type { Address } from '../../src/core/address.ts';
 import type { DoorPolicy } from '../../src/core/policy.ts';
-import type { Ban, FirewallDriver, Grant, Guard } from '../../src/firewall/driver.ts';
+import type { FirewallDriver, Grant, Guard, TimedSource } from '../../src/firewall/driver.ts';
 import { openIptables } from '../../src/firewall/iptables.ts';
 import { openNftables } from '../../src/firewall/nftables.ts';
 import { preflight, probeFace } from '../../src/firewall/preflight.ts';
@@ -16,8 +16,8 @@ export type FirewallOrder =
   | { readonly do: 'install'; readonly guard: Guard }
   | { readonly do: 'open'; readonly grant: Grant }
   | { readonly do: 'close'; readonly door: string; readonly source: Address }
-  | { readonly do: 'ban'; readonly ban: Ban }
-  | { readonly do: 'unban'; readonly source: Address }
+  | { readonly do: 'ban' | 'allow'; readonly timed: TimedSource }
+  | { readonly do: 'unban' | 'disallow'; readonly source: Address }
   | { readonly do: 'list' | 'remove' | 'watch' | 'stop' | 'probe' }
   | { readonly do: 'preflight'; readonly doors: readonly DoorPolicy[] }
   | { readonly do: 'fill'; readonly door: string; readonly from: number; readonly to: number }
@@ -49,9 +49,13 @@ async function obey(order: FirewallOrder): Promise<unknown> {
     case 'close':
       return driver.close(order.door, order.source);
     case 'ban':
-      return driver.ban(order.ban);
+      return driver.ban(order.timed);
     case 'unban':
       return driver.unban(order.source);
+    case 'allow':
+      return driver.allow(order.timed);
+    case 'disallow':
+      return driver.disallow(order.source);
     case 'list':
       return driver.list();
     case 'remove':

@@ -34,8 +34,10 @@ export function startFirewall(host: Host, name: string): RemoteFirewall {
     install: (guard) => give({ do: 'install', guard }) as Promise<void>,
     open: (grant) => give({ do: 'open', grant }) as Promise<void>,
     close: (door, source) => give({ do: 'close', door, source }) as Promise<void>,
-    ban: (ban) => give({ do: 'ban', ban }) as Promise<void>,
+    ban: (ban) => give({ do: 'ban', timed: ban }) as Promise<void>,
     unban: (source) => give({ do: 'unban', source }) as Promise<void>,
+    allow: (allowed) => give({ do: 'allow', timed: allowed }) as Promise<void>,
+    disallow: (source) => give({ do: 'disallow', source }) as Promise<void>,
     list: () => give({ do: 'list' }) as ReturnType<FirewallDriver['list']>,
     remove: () => give({ do: 'remove' }) as Promise<void>,
     watch(lost) {
