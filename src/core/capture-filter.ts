@@ -6,10 +6,10 @@
  * as four bytes of TCI and inner ethertype, and the filter steps over two of them. Deeper stacks are no host's traffic.
  *
  * To a destination that counts (a local address or a door's target) pass:
- * - bare SYNs to ports that are not public or that are a step, because a stray has to cost the attempt it belongs to (the engine
+ * - bare SYNs to ports that are not public, or are a step or watched, because a stray has to cost the attempt it belongs to (the engine
  *   knows the public ports, too: here they only save work);
  * - other TCP packets to a port and with flags that some door counts;
- * - UDP to a port that is a step: answers to our own traffic land on all the others;
+ * - UDP to a port that is a step, or watched: answers to our own traffic land on all the others;
  * - IPv6 with an extension header in front, whatever is behind it: the decoder walks and counts it.
  * Later fragments never pass: they carry no ports. What is too short for its ports or flags never passes. Everything else that
  * is malformed is the decoder's to judge, so nothing here depends on more than the fields it reads.
@@ -33,6 +33,7 @@ import {
   SKF_AD_PROTOCOL,
 } from './bpf.ts';
 import { ACK, type Door, FIN, type Protocol, RST, SYN } from './door.ts';
+import type { PortRange } from './policy.ts';
 
 /** Bytes kept of a packet that passes: a tag, the longest IPv4 and TCP headers, or IPv6 with 192 bytes of extension headers. */
 export const SNAP_LENGTH = 256;
@@ -44,6 +45,8 @@ export interface CaptureFilterInput {
   readonly addresses: readonly Address[] | 'any';
   /** Ports with a listener of their own: a SYN there is no stray. UDP needs none: only steps pass. */
   readonly publicPorts: { readonly tcp: readonly number[] };
+  /** Ports whose visitors are told of: bare SYNs and datagrams to them pass, public or not. */
+  readonly watched?: readonly PortRange[];
   /** False to leave IPv6 packets out altogether. */
   readonly ipv6: boolean;
   /** The most instructions the program may have; BPF_MAX_INSTRUCTIONS by default. net.core.optmem_max may allow fewer: ENOMEM. */
@@ -55,7 +58,7 @@ export type Relaxation =
   | 'public ports' // SYNs to public ports pass too
   | 'addresses' // every destination counts
   | 'flags' // every TCP packet to a step port passes
-  | 'ports'; // every TCP packet, and every UDP packet if any step is UDP, passes
+  | 'ports'; // every TCP packet, and every UDP packet if any UDP port is wanted, passes
 
 const RELAXATIONS: readonly Relaxation[] = ['public ports', 'addresses', 'flags', 'ports'];
 
@@ -215,9 +218,9 @@ function writePorts(input: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>)
   const udp: BpfLabel = Symbol('udp');
   const syn: BpfLabel = Symbol('bare syn');
   const exclude = excludedPorts(input, relaxed);
-  const udpSteps = stepPorts(input.doors, 'udp');
+  const udpWanted = new Set([...stepPorts(input.doors, 'udp'), ...watchedPorts(input, 'udp')]);
   const every = [{ low: 0, high: 0xffff, to: PASS }];
-  const udpPorts = relaxed.has('ports') && udpSteps.size > 0 ? every : casesOf(udpSteps, PASS);
+  const udpPorts = relaxed.has('ports') && udpWanted.size > 0 ? every : casesOf(udpWanted, PASS);
   return [
     plain(OPCODES.ldMem, PROTOCOL_CELL),
     ...branch([...casesOf([TCP], tcp), ...(udpPorts.length > 0 ? casesOf([UDP], udp) : [])], DROP),
@@ -233,10 +236,17 @@ function writePorts(input: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>)
 }
 
 /** TCP ports whose bare SYNs are left out. */
-function excludedPorts({ doors, publicPorts }: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>): number[] {
+function excludedPorts(input: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>): number[] {
+  const { doors, publicPorts } = input;
   if (relaxed.has('public ports')) return [];
-  const steps = stepPorts(doors, 'tcp');
-  return publicPorts.tcp.filter((port) => !steps.has(port));
+  const wanted = new Set([...stepPorts(doors, 'tcp'), ...watchedPorts(input, 'tcp')]);
+  return publicPorts.tcp.filter((port) => !wanted.has(port));
+}
+
+function watchedPorts({ watched = [] }: CaptureFilterInput, protocol: Protocol): number[] {
+  return watched
+    .filter((range) => range.protocol === protocol)
+    .flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, index) => first + index));
 }
 
 /** TCP packets other than bare SYNs: for each pair of flag masks that doors have, the ports of those doors. */

@@ -11,8 +11,18 @@ import { type Address, parseAddress, printAddress } from './address.ts';
 import type { Door } from './door.ts';
 import type { FailReason, KnockEvent } from './events.ts';
 import { DROP_REASONS, type DropReason } from './packet.ts';
+import type { PortRange } from './policy.ts';
+import { MOST_PORTS, type PortName, type Sighting } from './sightings.ts';
 
 export const LONGEST_REPORT = 2048;
+
+/** Ports that strangers give themselves away by. A TCP port counts when it is asked for a connection. */
+export interface WatchedPorts {
+  /** No honest client touches them. */
+  readonly traps: readonly PortRange[];
+  /** What doors protect, TCP only. */
+  readonly closed: readonly PortRange[];
+}
 
 /** Keeper to watcher. */
 export type Order =
@@ -28,6 +38,8 @@ export type Order =
       readonly ipv6: boolean;
       /** Report every decoded packet, for `-D`. */
       readonly packets: boolean;
+      /** Whose visitors are told of; nobody's without. */
+      readonly watched?: WatchedPorts;
     }
   | { readonly type: 'addresses'; readonly addresses: readonly Address[] }
   | { readonly type: 'public-ports'; readonly publicPorts: readonly number[] }
@@ -55,6 +67,9 @@ export interface Counts {
   readonly suppressed: number;
   /** Live attempts. */
   readonly attempts: number;
+  /** Packets that were no knock and gave their sender away, and an estimate of how many sources sent them. */
+  readonly sighted: number;
+  readonly strangers: number;
 }
 
 /** Watcher to keeper. */
@@ -70,6 +85,7 @@ export type Report =
       readonly to: string;
       readonly length: number;
     }
+  | { readonly type: 'sighted'; readonly sighting: Sighting }
   | { readonly type: 'counts'; readonly counts: Counts }
   | { readonly type: 'alive'; readonly number: number }
   /** A capture file was read to its end. */
@@ -90,11 +106,18 @@ export function decodeOrder(line: string): Order {
 }
 
 export function encodeReport(report: Report): string {
-  const plain =
-    report.type === 'knock'
-      ? { ...report, event: { ...report.event, source: printAddress(report.event.source) } }
-      : report;
-  return `${JSON.stringify(plain)}\n`;
+  return `${JSON.stringify(toPlain(report))}\n`;
+}
+
+function toPlain(report: Report): object {
+  switch (report.type) {
+    case 'knock':
+      return { ...report, event: { ...report.event, source: printAddress(report.event.source) } };
+    case 'sighted':
+      return { ...report, sighting: { ...report.sighting, source: printAddress(report.sighting.source) } };
+    default:
+      return report;
+  }
 }
 
 /** Reads one line from the watcher; undefined when it is not exactly one of the reports. */
@@ -124,6 +147,10 @@ export function decodeReport(line: string): Report | undefined {
       if (!isFiniteNumber(time) || (protocol !== 'tcp' && protocol !== 'udp') || !isCount(length)) return undefined;
       if (!isEndpoint(from) || !isEndpoint(to)) return undefined;
       return { type: 'packet', time, protocol, from, to, length };
+    }
+    case 'sighted': {
+      const sighting = readSighting(value.sighting);
+      return sighting && hasOnly(value, ['type', 'sighting']) ? { type: 'sighted', sighting } : undefined;
     }
     case 'counts': {
       const counts = readCounts(value.counts);
@@ -180,6 +207,22 @@ function readConfinement(value: unknown): Confinement | undefined {
   return { landlock, seccomp, uid, notes };
 }
 
+function readSighting(value: unknown): Sighting | undefined {
+  if (!isRecord(value)) return undefined;
+  if (!hasOnly(value, ['source', 'traps', 'closed', 'unused', 'ports', 'distinct'])) return undefined;
+  const { traps, closed, unused, ports, distinct } = value;
+  const source = typeof value.source === 'string' ? parseAddress(value.source) : undefined;
+  if (!source || !isCount(traps) || !isCount(closed) || !isCount(unused) || !isCount(distinct)) return undefined;
+  if (!Array.isArray(ports) || ports.length > MOST_PORTS || !ports.every(isPortName)) return undefined;
+  return { source, traps, closed, unused, ports, distinct };
+}
+
+function isPortName(value: unknown): value is PortName {
+  if (!isRecord(value) || !hasOnly(value, ['protocol', 'port'])) return false;
+  const { protocol, port } = value;
+  return (protocol === 'tcp' || protocol === 'udp') && isCount(port) && port <= 0xffff;
+}
+
 const FAIL_REASONS: readonly FailReason[] = ['strays', 'order', 'evicted'];
 
 function readEvent(value: unknown): KnockEvent | undefined {
@@ -198,11 +241,15 @@ function readEvent(value: unknown): KnockEvent | undefined {
   return { type, door, source, stage, reason };
 }
 
+const COUNTED = ['received', 'lost', 'suppressed', 'attempts', 'sighted', 'strangers'];
+
 function readCounts(value: unknown): Counts | undefined {
-  if (!isRecord(value) || !hasOnly(value, ['received', 'lost', 'drops', 'suppressed', 'attempts'])) return undefined;
-  const { received, lost, drops, suppressed, attempts } = value;
-  if (!isCount(received) || !isCount(lost) || !isCount(suppressed) || !isCount(attempts) || !isRecord(drops))
-    return undefined;
+  if (!isRecord(value)) return undefined;
+  const { drops, ...numbers } = value;
+  if (!hasOnly(numbers, COUNTED) || !isRecord(drops)) return undefined;
+  const { received, lost, suppressed, attempts, sighted, strangers } = numbers;
+  if (!isCount(received) || !isCount(lost) || !isCount(suppressed) || !isCount(attempts)) return undefined;
+  if (!isCount(sighted) || !isCount(strangers)) return undefined;
   if (!hasOnly(drops, DROP_REASONS) || !Object.values(drops).every(isCount)) return undefined;
-  return { received, lost, drops: drops as Counts['drops'], suppressed, attempts };
+  return { received, lost, drops: drops as Counts['drops'], suppressed, attempts, sighted, strangers };
 }

@@ -10,6 +10,7 @@ import type { Address } from '../core/address.ts';
 import { BPF_MAX_INSTRUCTIONS, encodeProgram } from '../core/bpf.ts';
 import { type CaptureFilter, fitCaptureFilter, type Relaxation, SNAP_LENGTH } from '../core/capture-filter.ts';
 import type { Door } from '../core/door.ts';
+import type { PortRange } from '../core/policy.ts';
 import { addressesOf } from '../platform/interfaces.ts';
 import { close, interfaceIndex, SystemError } from '../platform/libc.ts';
 import { attachFilter, bindToInterface, openPacketSocket } from '../platform/packet-socket.ts';
@@ -18,6 +19,7 @@ import { attachFilter, bindToInterface, openPacketSocket } from '../platform/pac
 export interface FilterInput {
   readonly doors: readonly Door[];
   readonly publicPorts: readonly number[];
+  readonly watched?: readonly PortRange[];
   readonly ipv6: boolean;
 }
 
@@ -168,9 +170,9 @@ export class CaptureSockets {
   }
 
   #fit(addresses: readonly Address[]): CaptureFilter {
-    const { doors, publicPorts, ipv6 } = this.#input;
+    const { doors, publicPorts, watched = [], ipv6 } = this.#input;
     const limit = LIMITS[this.#limit] ?? BPF_MAX_INSTRUCTIONS;
-    return fitCaptureFilter({ doors, addresses, publicPorts: { tcp: publicPorts }, ipv6, limit });
+    return fitCaptureFilter({ doors, addresses, publicPorts: { tcp: publicPorts }, watched, ipv6, limit });
   }
 
   #tell(relaxed: readonly Relaxation[]): void {

@@ -4,6 +4,7 @@ import type { Address } from '../core/address.ts';
 import type { Step } from '../core/door.ts';
 import type { FailReason } from '../core/events.ts';
 import type { Confinement, Counts, Report } from '../core/messages.ts';
+import type { Sighting } from '../core/sightings.ts';
 
 export type KeeperEvent =
   /** A knock came as far as `stage`; in time, or until its time was over. */
@@ -30,6 +31,8 @@ export type KeeperEvent =
   /** A watcher is ready; `changed` when it is shut in differently from the one before. */
   | { readonly type: 'confined'; readonly confinement: Confinement; readonly changed: boolean }
   | { readonly type: 'lost'; readonly packets: number }
+  /** A stranger gave himself away. */
+  | { readonly type: 'sighted'; readonly sighting: Sighting }
   | { readonly type: 'counted'; readonly counts: Counts }
   | { readonly type: 'interface-lost' | 'interface-back'; readonly name: string }
   /** The capture filter, or what it is made from, could not be renewed; told once until it can. */

@@ -11,7 +11,9 @@ import { type Address, family, isHost } from '../core/address.ts';
 import { Allowance } from '../core/allowance.ts';
 import type { Door, Step } from '../core/door.ts';
 import type { KnockEvent } from '../core/events.ts';
-import type { Counts, News, Order } from '../core/messages.ts';
+import type { Counts, News, Order, WatchedPorts } from '../core/messages.ts';
+import type { PortRange } from '../core/policy.ts';
+import type { Sighting } from '../core/sightings.ts';
 import type { CaptureSockets } from './capture-sockets.ts';
 import type { KeeperEvent } from './events.ts';
 
@@ -47,6 +49,8 @@ export interface KeeperPorts<D extends KnockedDoor> {
   readonly addresses: () => readonly Address[] | 'any';
   /** The ports whose traffic knocks nowhere. */
   readonly publicPorts: () => readonly number[];
+  /** The ports whose visitors are told of; nobody's without. */
+  readonly watched?: (() => WatchedPorts) | undefined;
   /** Marks a used one-time sequence on disk and returns the next one. */
   readonly spendOneTime: (path: string, used: OneTimeSequence) => SpentSequence;
   readonly monotonicNow: () => number;
@@ -59,7 +63,9 @@ const OPENINGS = { perSecond: 20, burst: 200 };
 /** Everything else that becomes a line: a good deal more than an honest watcher says (`watcher/watch.ts`). */
 const LINES = { perSecond: 1500, burst: 12_000 };
 const LOSS_TOLD_EVERY = 60_000;
-const NO_COUNTS: Counts = { received: 0, lost: 0, drops: {}, suppressed: 0, attempts: 0 };
+/** Strangers told of: more than an honest watcher tells (`core/sightings.ts`, twice a second). */
+const SIGHTINGS = { perSecond: 200, burst: 1000 };
+const NO_COUNTS: Counts = { received: 0, lost: 0, drops: {}, suppressed: 0, attempts: 0, sighted: 0, strangers: 0 };
 
 interface Kept<D> {
   door: D;
@@ -77,6 +83,7 @@ export class Keeper<D extends KnockedDoor> {
   #publicPorts: readonly number[];
   #filterKept: string | undefined;
   readonly #lines: Allowance | undefined;
+  readonly #sightings = new Allowance(SIGHTINGS);
   #expectsReady = true;
   #confinement = '';
   #counts = NO_COUNTS;
@@ -130,6 +137,7 @@ export class Keeper<D extends KnockedDoor> {
       publicPorts: this.#publicPorts,
       ipv6: this.#ipv6,
       packets: this.#packets,
+      ...this.#watched(),
     });
   }
 
@@ -169,6 +177,8 @@ export class Keeper<D extends KnockedDoor> {
       case 'packet':
         if (this.#packets && this.#mayTell()) tell({ type: 'packet', packet: report });
         return;
+      case 'sighted':
+        return this.#sight(report.sighting);
       case 'counts':
         return this.#count(report.counts);
       case 'ended':
@@ -185,6 +195,17 @@ export class Keeper<D extends KnockedDoor> {
     if (!isHost(source) || (family(source) === 6 && !this.#ipv6)) return;
     if (event.type === 'opened') this.#open(event.door, kept, source);
     else if (this.#mayTell()) this.#ports.tell({ ...event, door: kept.door.name });
+  }
+
+  #sight(sighting: Sighting): void {
+    const { source } = sighting;
+    if (!isHost(source) || (family(source) === 6 && !this.#ipv6)) return;
+    if (this.#sightings.take(this.#ports.monotonicNow())) this.#ports.tell({ type: 'sighted', sighting });
+  }
+
+  #watched(): { readonly watched?: WatchedPorts } {
+    const watched = this.#ports.watched?.();
+    return watched === undefined ? {} : { watched };
   }
 
   /** A captured watcher is not to fill the disk with lines; what it says beyond the allowance is dropped. */
@@ -237,6 +258,7 @@ export class Keeper<D extends KnockedDoor> {
     const input = {
       doors: this.#doors.map((kept) => kept.door.knock),
       publicPorts: this.#publicPorts,
+      watched: watchedRanges(this.#ports.watched?.()),
       ipv6: this.#ipv6,
     };
     this.#filtered(this.#ports.sockets?.refilter(input));
@@ -256,6 +278,10 @@ export class Keeper<D extends KnockedDoor> {
     }
     this.#counts = counts;
   }
+}
+
+function watchedRanges(watched: WatchedPorts | undefined): readonly PortRange[] {
+  return watched ? [...watched.traps, ...watched.closed] : [];
 }
 
 function knocks(doors: readonly KnockedDoor[]): string {

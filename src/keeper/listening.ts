@@ -24,7 +24,8 @@ export type Source =
   | { readonly kind: 'ring' | 'tcpdump'; readonly interfaces: readonly string[] }
   | { readonly kind: 'file'; readonly descriptor: number };
 
-export interface ListeningSetup<D extends KnockedDoor> extends Pick<KeeperPorts<D>, 'tell' | 'open' | 'spendOneTime'> {
+export interface ListeningSetup<D extends KnockedDoor>
+  extends Pick<KeeperPorts<D>, 'tell' | 'open' | 'spendOneTime' | 'watched'> {
   readonly source: Source;
   readonly doors: readonly D[];
   readonly ipv6: boolean;
@@ -84,6 +85,7 @@ export class Listening<D extends KnockedDoor> {
         sockets: this.#sockets,
         addresses: () => (source.kind === 'file' ? 'any' : this.addresses),
         publicPorts: () => this.#publicPorts(),
+        watched: setup.watched,
         monotonicNow,
         ended: (reason) => (source.kind === 'file' ? setup.over(reason) : this.#watcher.replace()),
       },

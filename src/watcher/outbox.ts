@@ -18,6 +18,8 @@ export interface OutboxPorts {
 const BACKLOG = 1024 * 1024;
 /** Waking the keeper for each line costs more than the line. */
 const GATHER = 20;
+/** What is only to be written down, and may come in numbers. */
+const GATHERED: ReadonlySet<Report['type']> = new Set(['knock', 'packet', 'sighted']);
 /** Openings of one door: more than the keeper lets through, so that it knows of a flood. */
 const OPENINGS = { perSecond: 40, burst: 400 };
 
@@ -37,7 +39,7 @@ export class Outbox {
     if (opened && !this.#mayOpen(report.event.door)) return false;
     if (!opened && this.#ports.unread() + this.#waiting.length > BACKLOG) return false;
     this.#waiting += encodeReport(report);
-    if (opened || (report.type !== 'knock' && report.type !== 'packet')) this.#flush();
+    if (opened || !GATHERED.has(report.type)) this.#flush();
     else this.#cancel ??= this.#ports.after(GATHER, () => this.#flush());
     return true;
   }

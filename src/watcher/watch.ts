@@ -14,6 +14,8 @@ import type { KnockEvent } from '../core/events.ts';
 import type { Order, Report } from '../core/messages.ts';
 import type { Drop, DropReason, Packet } from '../core/packet.ts';
 import { monotonicNow } from '../platform/clock.ts';
+import { after } from '../platform/timer.ts';
+import { Lookout } from './lookout.ts';
 
 export interface WatchPorts {
   /** Hands a report on; false when it was dropped. */
@@ -28,6 +30,7 @@ export class Watch implements PacketSink {
   readonly #ports: WatchPorts;
   readonly #cheap = new Allowance({ perSecond: 200, burst: 1000 });
   readonly #earned = new Allowance({ perSecond: 1000, burst: 5000 });
+  readonly #lookout: Lookout;
   #engine: Engine | undefined;
   #doors: Door[] = [];
   #revisions: number[] = [];
@@ -43,6 +46,7 @@ export class Watch implements PacketSink {
 
   constructor(ports: WatchPorts) {
     this.#ports = ports;
+    this.#lookout = new Lookout({ send: (report) => ports.send(report), random: ports.random, monotonicNow, after });
   }
 
   obey(order: Order): void {
@@ -58,13 +62,16 @@ export class Watch implements PacketSink {
         this.#packets = order.packets;
         this.#engine.setLocalAddresses(order.addresses);
         this.#engine.setPublicPorts(order.publicPorts);
+        this.#lookout.configure(order);
         return;
       }
       case 'addresses':
         this.#engine?.setLocalAddresses(order.addresses);
+        this.#lookout.setLocalAddresses(order.addresses);
         return;
       case 'public-ports':
         this.#engine?.setPublicPorts(order.publicPorts);
+        this.#lookout.setPublicPorts(order.publicPorts);
         return;
       case 'ping':
         this.#ports.send({ type: 'alive', number: order.number });
@@ -84,6 +91,7 @@ export class Watch implements PacketSink {
     }
     const now = this.#now(time);
     if (this.#packets) this.#reportPacket(packet, time, frameLength, now);
+    if (!this.#ports.replay) this.#lookout.packet(packet, now);
     const events = this.#engine?.packet(packet, now);
     if (events && events.length > 0) this.#reportEvents(events, now);
   }
@@ -111,6 +119,7 @@ export class Watch implements PacketSink {
       drops: this.#drops,
       suppressed: this.#suppressed,
       attempts: this.#engine?.size ?? 0,
+      ...this.#lookout.totals,
     };
     const text = JSON.stringify(counts);
     if (text !== this.#reported && this.#ports.send({ type: 'counts', counts })) this.#reported = text;

@@ -108,6 +108,25 @@ test('UDP passes to steps only', () => {
   assert.equal(verdict(program, packet('10.0.0.1', 'udp', 8001)), 0);
 });
 
+test('who asks for a watched port passes, public or not; other packets to it do not', () => {
+  const watched = [
+    { protocol: 'tcp', first: 22, last: 22 },
+    { protocol: 'tcp', first: 440, last: 450 },
+    { protocol: 'udp', first: 161, last: 162 },
+  ] as const;
+  const program = buildCaptureFilter(input({ watched }));
+  const passes = (...args: Parameters<typeof packet>): boolean => verdict(program, packet(...args)) > 0;
+  for (const port of [22, 443, 440]) {
+    assert.ok(passes('10.0.0.1', 'tcp', port));
+    assert.ok(!passes('10.0.0.1', 'tcp', port, ACK));
+  }
+  assert.deepEqual(
+    [160, 161, 162, 163].map((port) => passes('10.0.0.1', 'udp', port)),
+    [false, true, true, false],
+  );
+  assert.ok(!passes('10.0.0.2', 'tcp', 22));
+});
+
 test('an empty address list passes nothing, except to targets', () => {
   const none = buildCaptureFilter(input({ addresses: [] }));
   assert.equal(none.length, 1);

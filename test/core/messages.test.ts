@@ -25,7 +25,25 @@ const REPORTS: readonly Report[] = [
   { type: 'knock', revision: 1, event: { type: 'failed', door: 1, source: SIX, stage: 2, reason: 'strays' } },
   { type: 'packet', time: 1.5e12, protocol: 'tcp', from: '10.0.0.1:1024', to: '10.0.0.2:22', length: 74 },
   { type: 'packet', time: 0, protocol: 'udp', from: 'fd77::2:1', to: 'fd77::1:65535', length: 0 },
-  { type: 'counts', counts: { received: 5, lost: 0, drops: { fragment: 2 }, suppressed: 0, attempts: 1 } },
+  {
+    type: 'counts',
+    counts: { received: 5, lost: 0, drops: { fragment: 2 }, suppressed: 0, attempts: 1, sighted: 9, strangers: 4 },
+  },
+  {
+    type: 'sighted',
+    sighting: {
+      source: SIX,
+      traps: 1,
+      closed: 0,
+      unused: 2,
+      ports: [
+        { protocol: 'tcp', port: 23 },
+        { protocol: 'udp', port: 0 },
+      ],
+      distinct: 2,
+    },
+  },
+  { type: 'sighted', sighting: { source: FOUR, traps: 0, closed: 0, unused: 0, ports: [], distinct: 0 } },
   { type: 'ended' },
   { type: 'failed', reason: 'recvfrom: Network is down' },
 ];

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { type Address, family, parseAddress, sameAddress } from '../../src/core/address.ts';
 import type { CaptureFilterInput, Relaxation } from '../../src/core/capture-filter.ts';
 import { type Door, fitsFlags, isBareSyn, type Protocol } from '../../src/core/door.ts';
+import type { PortRange } from '../../src/core/policy.ts';
 
 /** A packet as the filter meets it: the ethertype and the bytes from the network header on. */
 export interface FilterPacket {
@@ -62,8 +63,15 @@ export const filterInputs: fc.Arbitrary<CaptureFilterInput> = fc.record({
   publicPorts: fc.record({
     tcp: fc.oneof(fc.array(port, { maxLength: 12 }), fc.array(port, { minLength: 100, maxLength: 500 }), portRuns()),
   }),
+  watched: fc.oneof(fc.constant([]), fc.array(watchedRange(), { maxLength: 4 })),
   ipv6: fc.constantFrom(true, true, true, false),
 });
+
+function watchedRange(): fc.Arbitrary<PortRange> {
+  return fc
+    .record({ protocol: fc.constantFrom<Protocol>('tcp', 'udp'), first: port, length: fc.nat(20) })
+    .map(({ protocol, first, length }) => ({ protocol, first, last: Math.min(65_535, first + length) }));
+}
 
 function portRuns(): fc.Arbitrary<number[]> {
   const run = fc.tuple(fc.integer({ min: 0, max: 65000 }), fc.integer({ min: 1, max: 300 }));
@@ -92,7 +100,8 @@ export function packetsFor(input: CaptureFilterInput): fc.Arbitrary<FilterPacket
           },
         );
   const steps = input.doors.flatMap((each) => each.steps.map((step) => step.port));
-  const ports = [...input.publicPorts.tcp, ...steps];
+  const edges = (input.watched ?? []).flatMap(({ first, last }) => [first, last]);
+  const ports = [...input.publicPorts.tcp, ...steps, ...edges];
   const destinationPort =
     ports.length === 0
       ? port
@@ -237,17 +246,20 @@ function judge(input: CaptureFilterInput, packet: FilterPacket, relaxed: readonl
 
   const isStep = (protocol: Protocol, number: number): boolean =>
     doors.some(({ steps }) => steps.some((step) => step.protocol === protocol && step.port === number));
+  const isWatched = (protocol: Protocol, number: number): boolean =>
+    (input.watched ?? []).some((range) => range.protocol === protocol && range.first <= number && number <= range.last);
   if (transport === 17) {
-    if (!doors.some(({ steps }) => steps.some(({ protocol }) => protocol === 'udp'))) return false;
+    const wanted = [...doors.flatMap(({ steps }) => steps), ...(input.watched ?? [])];
+    if (!wanted.some(({ protocol }) => protocol === 'udp')) return false;
     const number = word16(at + 2);
-    return relaxed.includes('ports') || isStep('udp', number);
+    return relaxed.includes('ports') || isStep('udp', number) || isWatched('udp', number);
   }
   if (transport !== 6) return false;
   const flags = byte(at + 13);
   const number = word16(at + 2);
   if (isBareSyn(flags)) {
     const isPublic = !relaxed.includes('public ports') && input.publicPorts.tcp.includes(number);
-    return !isPublic || isStep('tcp', number);
+    return !isPublic || isStep('tcp', number) || isWatched('tcp', number);
   }
   if (relaxed.includes('ports')) return true;
   return doors.some(

@@ -1,0 +1,116 @@
+/** What the watcher adds up of packets that knock nowhere: exact for few, bounded for many, whoever sends them. */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { type Address, ipv4, parseAddress, printAddress } from '../../src/core/address.ts';
+import { DistinctCount } from '../../src/core/distinct-count.ts';
+import { MOST_PORTS, MOST_TOLD, Sightings, type Touch } from '../../src/core/sightings.ts';
+
+const SEED = [0x0123_4567, 0x89ab_cdef] as const;
+const MALLORY = ipv4(0x0a4d_0109);
+
+let sequence = 0;
+function packet(source: Address, port: number, rest: { protocol?: 'tcp' | 'udp'; sequence?: number } = {}) {
+  sequence += 1;
+  return { source, protocol: 'tcp' as const, port, sourcePort: 40_000, sequence, ...rest };
+}
+
+describe('sightings', () => {
+  test('add up what each source did, the weightiest first, and begin anew when told', () => {
+    const sightings = new Sightings(SEED);
+    const bob = parseAddress('2001:db8::b')!;
+    for (const port of [22, 22, 81]) sightings.note(port === 22 ? 'closed' : 'unused', packet(MALLORY, port), 0);
+    sightings.note('trap', packet(bob, 23), 0);
+    sightings.note('trap', packet(bob, 161, { protocol: 'udp' }), 0);
+    const told = sightings.take().map(({ source, ports, ...rest }) => ({
+      ...rest,
+      source: printAddress(source),
+      ports: ports.map(({ protocol, port }) => `${protocol}/${port}`),
+    }));
+    assert.deepEqual(told, [
+      { source: '2001:db8::b', traps: 2, closed: 0, unused: 0, distinct: 2, ports: ['tcp/23', 'udp/161'] },
+      { source: '10.77.1.9', traps: 0, closed: 2, unused: 1, distinct: 2, ports: ['tcp/22', 'tcp/81'] },
+    ]);
+    assert.ok(sightings.empty);
+    assert.deepEqual([sightings.take(), sightings.totals.packets], [[], 5]);
+  });
+
+  test('a retransmitted SYN counts once, as long as systems send one again; another connection counts', () => {
+    const sightings = new Sightings(SEED);
+    const syn = packet(MALLORY, 22, { sequence: 7 });
+    assert.deepEqual(
+      [0, 1000, 3000, 127_000].map((now) => sightings.note('closed', syn, now)),
+      [true, false, false, false],
+    );
+    assert.ok(sightings.note('closed', { ...syn, sourcePort: 40_001 }, 127_000));
+    assert.ok(sightings.note('closed', { ...syn, sequence: 8 }, 127_000));
+    assert.ok(sightings.note('closed', packet(MALLORY, 22, { sequence: 7 }), 600_000));
+    assert.equal(sightings.take()[0]?.closed, 4);
+  });
+
+  test('a datagram has no number: each counts', () => {
+    const sightings = new Sightings(SEED);
+    const datagram = packet(MALLORY, 161, { protocol: 'udp', sequence: 0 });
+    for (const now of [0, 1]) assert.ok(sightings.note('trap', datagram, now));
+  });
+
+  test('of many ports eight are named, traps first, and their number is about right', () => {
+    for (const ports of [9, 20, 40, 60]) {
+      const sightings = new Sightings(SEED);
+      for (let port = 1; port <= ports; port += 1) sightings.note('unused', packet(MALLORY, port), 0);
+      sightings.note('trap', packet(MALLORY, 23), 0);
+      const [told] = sightings.take();
+      assert.equal(told!.ports.length, MOST_PORTS);
+      assert.equal(told!.ports[0]!.port, 23);
+      assert.ok(told!.distinct > ports * 0.6 && told!.distinct < ports * 1.7, `${told!.distinct} of ${ports + 1}`);
+    }
+  });
+
+  test('a flood of forged sources hides nobody who does more, and grows nothing', () => {
+    const sightings = new Sightings(SEED);
+    for (let turn = 0; turn < 100_000; turn += 1) {
+      sightings.note('closed', packet(ipv4(0x0b00_0000 + turn), 22), 0);
+      if (turn % 1000 === 0) sightings.note('trap', packet(MALLORY, 23), 0);
+    }
+    const told = sightings.take();
+    assert.equal(told.length, MOST_TOLD);
+    assert.deepEqual([printAddress(told[0]!.source), told[0]!.traps], ['10.77.1.9', 100]);
+    const { packets, sources } = sightings.totals;
+    assert.equal(packets, 100_100);
+    assert.ok(Math.abs(sources - 100_001) < 10_000, `${sources}`);
+  });
+
+  test('few sources are counted exactly, whatever they do', () => {
+    const touch = fc.constantFrom<Touch>('trap', 'closed', 'unused');
+    const act = fc.record({ who: fc.nat(3), touch, port: fc.integer({ min: 1, max: 65_535 }) });
+    fc.assert(
+      fc.property(fc.array(act, { maxLength: 200 }), (acts) => {
+        const sightings = new Sightings(SEED);
+        for (const { who, touch: kind, port } of acts) sightings.note(kind, packet(ipv4(who + 1), port), 0);
+        const told = sightings.take();
+        for (const kind of ['trap', 'closed', 'unused'] as const) {
+          const key = kind === 'trap' ? 'traps' : kind;
+          const sum = told.reduce((total, sighting) => total + sighting[key], 0);
+          assert.equal(sum, acts.filter((each) => each.touch === kind).length);
+        }
+        for (const { distinct, ports } of told) assert.ok(distinct >= ports.length);
+      }),
+    );
+  });
+});
+
+describe('the count of distinct addresses', () => {
+  test('is within a tenth, from none to a million, and repeats change nothing', () => {
+    const count = new DistinctCount(SEED);
+    assert.equal(count.estimate(), 0);
+    let added = 0;
+    for (const goal of [1, 10, 1000, 5000, 100_000, 1_000_000]) {
+      for (; added < goal; added += 1) count.add(ipv4(added * 2_654_435_761));
+      const before = count.estimate();
+      assert.ok(Math.abs(before - goal) <= goal * 0.1 + 1, `${before} for ${goal}`);
+      count.add(ipv4(0));
+      assert.equal(count.estimate(), before);
+    }
+  });
+});
