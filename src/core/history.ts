@@ -5,8 +5,8 @@
  * Events that strangers can cause at will are told from those that only we cause: where room is short, neither pushes the other out.
  */
 
-/** How a grant came about; `adopted` was found standing, and nothing is known of its beginning. */
-export const VIAS = ['knock', 'hand', 'adopted'] as const;
+/** How a grant, a ban or a leave came about: `points` are a stranger's; `adopted` was found standing, and nothing is known of its beginning. */
+export const VIAS = ['knock', 'hand', 'points', 'adopted'] as const;
 export type Via = (typeof VIAS)[number];
 
 export type HistoryType =
@@ -24,8 +24,15 @@ export type HistoryType =
   | 'denied'
   /** An attempt ended without opening its door. */
   | 'failed'
+  /** A source touched a trap, tried a protected port without a grant, touched many ports; the reason says which. */
+  | 'trapped'
+  | 'refused'
+  | 'scanned'
   | 'banned'
   | 'unbanned'
+  /** A source may pass every door for a while; no longer. */
+  | 'allowed'
+  | 'disallowed'
   /** A hook ended; the detail is its output. */
   | 'hooked'
   /** Somebody else had removed the guard, and it was put back. */
@@ -57,4 +64,12 @@ export interface HistoryEntry extends HistoryEvent {
 }
 
 /** What strangers cause, as often as they like. */
-export const STRANGERS: ReadonlySet<HistoryType> = new Set<HistoryType>(['denied', 'failed', 'banned', 'unbanned']);
+export const STRANGERS: ReadonlySet<HistoryType> = new Set<HistoryType>([
+  'denied',
+  'failed',
+  'trapped',
+  'refused',
+  'scanned',
+  'banned',
+  'unbanned',
+]);

@@ -18,6 +18,7 @@ import type { FirewallDriver, Grant } from '../firewall/driver.ts';
 import { timeLeft } from '../store/due.ts';
 import type { GrantRow, GrantRows } from '../store/rows.ts';
 import type { DueCloses } from './due-closes.ts';
+import { Turns } from './turns.ts';
 
 export interface LiveGrant {
   readonly door: string;
@@ -57,7 +58,7 @@ export class Grants {
   readonly #ports: GrantPorts;
   readonly #ipv6Prefix: () => number;
   readonly #held = new Map<string, Held>();
-  readonly #lanes = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
   /** Asked of the firewall and not yet answered: they count for the limit. */
   readonly #opening = new Map<string, string>();
   #doors = new Map<string, DoorPolicy>();
@@ -84,7 +85,7 @@ export class Grants {
   /** Opens a door for a source, or renews its grant. */
   open(name: string, source: Address, how: { via: Via; user?: string; duration?: number }): Promise<Opening> {
     const place = this.#place(source);
-    return this.#inTurn(keyOf(name, place), () => this.#open(name, place, how));
+    return this.#turns.run(keyOf(name, place), () => this.#open(name, place, how));
   }
 
   /**
@@ -94,7 +95,7 @@ export class Grants {
   close(name: string, source: Address, reason: string): Promise<boolean> {
     const place = this.#place(source);
     const key = keyOf(name, place);
-    return this.#inTurn(key, async () => {
+    return this.#turns.run(key, async () => {
       await this.#ports.driver.close(name, place);
       return this.#forget(key, { type: 'closed', reason });
     });
@@ -140,7 +141,7 @@ export class Grants {
     const now = this.#ports.monotonicNow;
     await Promise.all(
       [...this.#held.keys()].map((key) =>
-        this.#inTurn(key, async () => {
+        this.#turns.run(key, async () => {
           const held = this.#held.get(key);
           if (held && held.until > now()) await this.#ports.driver.open(toGrant(held, held.until - now()));
         }),
@@ -256,7 +257,7 @@ export class Grants {
   }
 
   #expire(key: string): Promise<void> {
-    return this.#inTurn(key, async () => {
+    return this.#turns.run(key, async () => {
       const held = this.#held.get(key);
       if (!held) return;
       const left = held.until - this.#ports.monotonicNow();
@@ -314,17 +315,6 @@ export class Grants {
   /** What the firewall keeps a source by: its address, or its IPv6 network. */
   #place(source: Address): Address {
     return networkOf(source, family(source) === 4 ? 32 : this.#ipv6Prefix());
-  }
-
-  #inTurn<T>(key: string, act: () => Promise<T>): Promise<T> {
-    const turn = (this.#lanes.get(key) ?? Promise.resolve()).then(act, act);
-    const settled = turn
-      .catch(() => {})
-      .then(() => {
-        if (this.#lanes.get(key) === settled) this.#lanes.delete(key);
-      });
-    this.#lanes.set(key, settled);
-    return turn;
   }
 }
 

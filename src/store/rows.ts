@@ -1,5 +1,5 @@
 /**
- * What stands at the moment, one row a key: grants, bans, closes that are still to come. One port for the three;
+ * What stands at the moment, one row a key: grants, bans, who is allowed, closes that are still to come. One port for all;
  * `sqlite-rows.ts` on disk, `memory-rows.ts` without, `mirrored-rows.ts` both, so that doors work while the disk does not.
  *
  * Times are wall time in milliseconds since 1970, together with the length they were made of: `timeLeft` bounds the one by the other.
@@ -45,23 +45,28 @@ export interface CloseRow extends DoorKey {
   readonly longest: number;
 }
 
-export interface BanKey {
+export interface SourceKey {
+  /** As `printAddress` prints it. */
   readonly source: string;
 }
 
-export interface BanRow extends BanKey {
+/** A source that is banned, or allowed. */
+export interface SourceRow extends SourceKey {
   readonly until: number;
   readonly longest: number;
+  readonly via: Via;
+  readonly user?: string;
+  /** In words; empty when there is none. */
   readonly reason: string;
 }
 
 export type GrantRows = Rows<GrantRow, DoorKey>;
 export type CloseRows = Rows<CloseRow, DoorKey>;
-export type BanRows = Rows<BanRow, BanKey>;
+export type SourceRows = Rows<SourceRow, SourceKey>;
 
 /** How rows of one kind are kept: the table, its columns, which of them are the key. Both kinds of store are made from it. */
 export interface RowShape<Row extends Key, Key> {
-  readonly table: 'grants' | 'closes' | 'bans';
+  readonly table: 'grants' | 'closes' | 'bans' | 'allowed';
   readonly key: readonly (keyof Key & string)[];
   readonly columns: readonly (keyof Row & string)[];
   /** A row as it came from the disk. Throws `DamagedState`. */
@@ -96,14 +101,21 @@ export const CLOSES: RowShape<CloseRow, DoorKey> = {
   }),
 };
 
-export const BANS: RowShape<BanRow, BanKey> = {
-  table: 'bans',
-  key: ['source'],
-  columns: ['source', 'until', 'longest', 'reason'],
-  read: (row) => ({
-    source: textIn(row, 'source'),
-    until: numberIn(row, 'until'),
-    longest: numberIn(row, 'longest'),
-    reason: textIn(row, 'reason'),
-  }),
-};
+function sourcesIn(table: 'bans' | 'allowed'): RowShape<SourceRow, SourceKey> {
+  return {
+    table,
+    key: ['source'],
+    columns: ['source', 'until', 'longest', 'via', 'user', 'reason'],
+    read: (row) => ({
+      source: textIn(row, 'source'),
+      until: numberIn(row, 'until'),
+      longest: numberIn(row, 'longest'),
+      via: viaIn(row),
+      ...optionalTextIn(row, 'user'),
+      reason: textIn(row, 'reason'),
+    }),
+  };
+}
+
+export const BANS = sourcesIn('bans');
+export const ALLOWED = sourcesIn('allowed');

@@ -36,4 +36,11 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX history_by_stranger ON history (stranger);
   `,
   `ALTER TABLE stops ADD COLUMN starter TEXT; ALTER TABLE stops ADD COLUMN boot TEXT;`,
+  `
+  ALTER TABLE bans ADD COLUMN via TEXT NOT NULL DEFAULT 'adopted';
+  ALTER TABLE bans ADD COLUMN user TEXT;
+  CREATE TABLE allowed (
+    source TEXT PRIMARY KEY, until REAL NOT NULL, longest REAL NOT NULL, via TEXT NOT NULL, user TEXT, reason TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

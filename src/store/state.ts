@@ -18,9 +18,8 @@ import { openMemoryStops } from './memory-stops.ts';
 import { type Mirror, mirrorRows } from './mirrored-rows.ts';
 import { readDatabase } from './reading.ts';
 import {
+  ALLOWED,
   BANS,
-  type BanRow,
-  type BanRows,
   CLOSES,
   type CloseRow,
   type CloseRows,
@@ -29,6 +28,8 @@ import {
   type GrantRows,
   type RowShape,
   type Rows,
+  type SourceRow,
+  type SourceRows,
 } from './rows.ts';
 import { markSpending } from './spent-mark.ts';
 import { refuseSpending, type SpentStore } from './spent-store.ts';
@@ -41,7 +42,8 @@ import type { PendingStop, StopStore } from './stop-store.ts';
 export interface State {
   readonly grants: GrantRows;
   readonly closes: CloseRows;
-  readonly bans: BanRows;
+  readonly bans: SourceRows;
+  readonly allowed: SourceRows;
   /** Throws when the disk fails, unlike the rest: its user keeps the stops in memory himself. */
   readonly stops: StopStore;
   readonly spent: SpentStore;
@@ -112,24 +114,32 @@ export function openMemoryState(spent: SpentStore, ports: StatePorts, retention:
 interface Contents {
   readonly grants: readonly GrantRow[];
   readonly closes: readonly CloseRow[];
-  readonly bans: readonly BanRow[];
+  readonly bans: readonly SourceRow[];
+  readonly allowed: readonly SourceRow[];
   readonly stops: readonly PendingStop[];
   readonly history: readonly HistoryEntry[];
 }
 
-const NOTHING: Contents = { grants: [], closes: [], bans: [], stops: [], history: [] };
+const NOTHING: Contents = { grants: [], closes: [], bans: [], allowed: [], stops: [], history: [] };
 
 /** The stores of a file that is open, with what they held: reading it is part of the check. */
 function read(database: DatabaseSync, ports: Pick<StatePorts, 'wallNow'>) {
   const grants = openSqliteRows(database, GRANTS);
   const closes = openSqliteRows(database, CLOSES);
   const bans = openSqliteRows(database, BANS);
+  const allowed = openSqliteRows(database, ALLOWED);
   const stops = sqliteStops(database);
   const history = openSqliteHistory(database);
   return {
     database,
-    disk: { grants, closes, bans, stops, history },
-    contents: { grants: grants.all(), closes: closes.all(), bans: bans.all(), stops: stops.all() },
+    disk: { grants, closes, bans, allowed, stops, history },
+    contents: {
+      grants: grants.all(),
+      closes: closes.all(),
+      bans: bans.all(),
+      allowed: allowed.all(),
+      stops: stops.all(),
+    },
     newest: (count: number) => history.latest({}, count).toReversed(),
     spent: openSqliteSpent(database, ports.wallNow),
     identity: String(database.prepare('SELECT id FROM identity').get()?.id),
@@ -173,8 +183,9 @@ function onDisk(
   const grants = mirror(GRANTS, contents.grants, disk.grants);
   const closes = mirror(CLOSES, contents.closes, disk.closes);
   const bans = mirror(BANS, contents.bans, disk.bans);
+  const allowed = mirror(ALLOWED, contents.allowed, disk.allowed);
   const history = new History(disk.history, { ...ports, ...watch('history') }, retention);
-  const mirrors: readonly Mirror[] = [grants, closes, bans];
+  const mirrors: readonly Mirror[] = [grants, closes, bans, allowed];
 
   let written = totalChanges(database);
   const round = (): number => {
@@ -194,6 +205,7 @@ function onDisk(
     grants,
     closes,
     bans,
+    allowed,
     stops: disk.stops,
     spent,
     history,
@@ -221,6 +233,7 @@ function inMemory(
     grants: openMemoryRows(GRANTS, contents.grants),
     closes: openMemoryRows(CLOSES, contents.closes),
     bans: openMemoryRows(BANS, contents.bans),
+    allowed: openMemoryRows(ALLOWED, contents.allowed),
     stops: openMemoryStops(contents.stops),
     spent,
     history,

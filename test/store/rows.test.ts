@@ -9,7 +9,6 @@ import { openMemoryRows } from '../../src/store/memory-rows.ts';
 import { mirrorRows } from '../../src/store/mirrored-rows.ts';
 import {
   BANS,
-  type BanRow,
   CLOSES,
   type CloseRow,
   type DoorKey,
@@ -17,6 +16,7 @@ import {
   type GrantRow,
   type RowShape,
   type Rows,
+  type SourceRow,
 } from '../../src/store/rows.ts';
 import { openSqliteRows } from '../../src/store/sqlite-rows.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -98,7 +98,7 @@ for (const kind of KINDS) {
     closes.rows.put(close);
     assert.deepEqual(closes.rows.all(), [close]);
     using bans = open(kind, BANS);
-    const ban: BanRow = { source: '10.0.0.9', until: 9, longest: 8, reason: 'scanner' };
+    const ban: SourceRow = { source: '10.0.0.9', until: 9, longest: 8, via: 'points', reason: 'scanner' };
     bans.rows.put(ban);
     assert.deepEqual(bans.rows.get({ source: '10.0.0.9' }), ban);
   });

@@ -36,7 +36,7 @@ for (const kind of ['memory', 'disk'] as const) {
     const { state, ports } = opened;
     state.grants.put(GRANT);
     state.closes.put({ door: 'ssh', source: '10.0.0.1', driver: 'pf', due: 3, longest: 2 });
-    state.bans.put({ source: '10.0.0.9', until: 9, longest: 8, reason: 'scanner' });
+    state.bans.put({ source: '10.0.0.9', until: 9, longest: 8, via: 'points', reason: 'scanner' });
     state.stops.add({ door: 'ssh', source: '10.0.0.1', command: 'true', due: 3, longest: 2 });
     const entry = state.history.append({ type: 'opened', door: 'ssh' });
     assert.deepEqual([state.spent.spend('a'), state.spent.spend('a')], [true, false]);
