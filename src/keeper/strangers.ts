@@ -1,0 +1,181 @@
+/**
+ * What is made of strangers: every trap, try and scan becomes an event and points; who has too many is banned, if bans are wanted at all.
+ *
+ * - Trusted sources are nobody's business. A source with a live grant, or with a session through a door, is never banned, nor is one
+ *   that may pass for a while: anybody can send packets in its name.
+ * - A right knock ends a ban that points brought about (the watcher sees packets before the firewall drops them); one that a person
+ *   wanted stays, and the door stays shut.
+ * - At most 10,000 sources are banned for their points at a time: forged sources fill no table.
+ */
+
+import { type Address, family, printAddress } from '../core/address.ts';
+import { type Attacker, Attackers, type Leak, type Verdict } from '../core/attackers.ts';
+import type { HistoryEvent } from '../core/history.ts';
+import type { HashSeed } from '../core/keyed-hash.ts';
+import { contains, type DoorPolicy, networkOf, type Prefix } from '../core/policy.ts';
+import type { PortName, Sighting } from '../core/sightings.ts';
+import type { TimedSources } from './timed-sources.ts';
+
+/** What the configuration says of strangers. */
+export interface StrangerSettings {
+  readonly trusted: readonly Prefix[];
+  readonly doors: readonly DoorPolicy[];
+  readonly ban: BanSettings;
+  readonly ipv6Prefix: number;
+  /** Nothing is dropped: a try at a door goes through, and is told as such. */
+  readonly observe: boolean;
+}
+
+export interface BanSettings {
+  /** Points that ban a source; absent: none is banned by itself. */
+  readonly after?: number;
+  /** Milliseconds in which so many points are forgotten. */
+  readonly within: number;
+  /** Milliseconds that a ban lasts. */
+  readonly duration: number;
+}
+
+export interface StrangerPorts {
+  readonly seed: HashSeed;
+  readonly bans: TimedSources;
+  readonly allowed: TimedSources;
+  /** The doors that are open for a source. */
+  readonly grantsOf: (source: Address) => readonly string[];
+  /** Does the source have a session with a protected port? */
+  readonly hasSession: (source: Prefix) => Promise<boolean>;
+  readonly record: (event: HistoryEvent) => void;
+  readonly wallNow: () => number;
+}
+
+const MOST_BANS = 10_000;
+/** Points that count as many where none are said, for how fast they are forgotten. */
+const USUAL_POINTS = 20;
+
+/** Why a source can not be banned. */
+export type Safe = 'trusted' | 'allowed' | 'granted' | 'session';
+
+export class Strangers {
+  readonly #ports: StrangerPorts;
+  readonly #attackers: Attackers;
+  #settings: StrangerSettings;
+  #full = false;
+
+  constructor(ports: StrangerPorts, settings: StrangerSettings) {
+    this.#ports = ports;
+    this.#settings = settings;
+    this.#attackers = new Attackers({ seed: ports.seed }, leakOf(settings));
+  }
+
+  configure(settings: StrangerSettings): void {
+    this.#settings = settings;
+    this.#attackers.configure(leakOf(settings));
+  }
+
+  /** The weightiest first. */
+  list(most: number): readonly Attacker[] {
+    return this.#attackers.list(most);
+  }
+
+  isTrusted(source: Address): boolean {
+    return this.#settings.trusted.some((prefix) => contains(prefix, source));
+  }
+
+  sighted(sighting: Sighting): void {
+    if (this.isTrusted(sighting.source) || this.#ports.allowed.get(sighting.source)) return;
+    const source = this.#block(sighting.source).address;
+    const open = this.#ports.grantsOf(source);
+    // A door may have been tried before its grant began, or another door's port: that is no stranger's deed either.
+    const closed = open.length > 0 ? 0 : sighting.closed;
+    const wallNow = this.#ports.wallNow();
+    const verdict = this.#attackers.touched({ ...sighting, source, closed }, wallNow);
+    this.#tell({ ...sighting, closed }, verdict);
+    void this.#judge(verdict.attacker);
+  }
+
+  /** A knock of this source's has failed. */
+  failed(source: Address): void {
+    if (this.isTrusted(source) || this.#ports.allowed.get(source)) return;
+    void this.#judge(this.#attackers.failed(this.#block(source).address, this.#ports.wallNow()).attacker);
+  }
+
+  /** May this source's right knock open a door? Ends what points have brought about. */
+  async knocked(source: Address): Promise<boolean> {
+    const { bans, record } = this.#ports;
+    this.#attackers.forgive(this.#block(source).address);
+    const ban = bans.get(source);
+    if (!ban) return true;
+    if (ban.via !== 'points') return false;
+    try {
+      await bans.end(source, 'a right knock');
+    } catch (error) {
+      record({ type: 'warned', source: printAddress(source), detail: (error as Error).message });
+    }
+    return true;
+  }
+
+  /** Why this source must not be banned; undefined when it may. */
+  async safe(source: Address): Promise<Safe | undefined> {
+    if (this.isTrusted(source)) return 'trusted';
+    if (this.#ports.allowed.get(source)) return 'allowed';
+    const block = this.#block(source);
+    if (this.#ports.grantsOf(block.address).length > 0) return 'granted';
+    return (await this.#ports.hasSession(block)) ? 'session' : undefined;
+  }
+
+  async #judge(attacker: Attacker): Promise<void> {
+    const { bans, record } = this.#ports;
+    const { after, duration } = this.#settings.ban;
+    if (after === undefined || attacker.points < after || this.#settings.observe) return;
+    const { source } = attacker;
+    const { points } = attacker;
+    // Paid: what comes after this counts anew.
+    this.#attackers.forgive(source);
+    if (bans.size >= MOST_BANS && !bans.get(source)) {
+      if (!this.#full) record({ type: 'warned', detail: `${MOST_BANS} sources are banned: no more are, for now` });
+      this.#full = true;
+      return;
+    }
+    this.#full = false;
+    const standing = bans.get(source);
+    if (standing && standing.via !== 'points') return;
+    try {
+      if ((await this.safe(source)) !== undefined) return;
+      await bans.put(source, duration, { via: 'points', reason: `${Math.floor(points)} points` });
+    } catch (error) {
+      record({ type: 'warned', source: printAddress(source), detail: (error as Error).message });
+    }
+  }
+
+  #tell({ traps, closed, ports }: Sighting, { attacker, scanned }: Verdict): void {
+    const { record } = this.#ports;
+    const source = printAddress(attacker.source);
+    const tried =
+      closed > 0 ? ports.map((port) => ({ port, door: this.#doorOf(port) })).find(({ door }) => door) : undefined;
+    const trap = traps > 0 ? ports[0] : undefined;
+    if (trap) record({ type: 'trapped', source, reason: printPort(trap) });
+    if (tried?.door !== undefined) {
+      const reason = this.#settings.observe ? 'observed' : 'no grant';
+      record({ type: 'refused', door: tried.door, source, reason, detail: printPort(tried.port) });
+    }
+    if (scanned) record({ type: 'scanned', source, reason: `${attacker.distinct} ports` });
+  }
+
+  #doorOf({ protocol, port }: PortName): string | undefined {
+    const isMine = (door: DoorPolicy): boolean =>
+      door.protect.some((range) => range.protocol === protocol && range.first <= port && port <= range.last);
+    return this.#settings.doors.find(isMine)?.name;
+  }
+
+  #block(source: Address): Prefix {
+    const length = family(source) === 4 ? 32 : this.#settings.ipv6Prefix;
+    return { address: networkOf(source, length), length };
+  }
+}
+
+export function printPort({ protocol, port }: PortName): string {
+  return `${protocol}/${port}`;
+}
+
+function leakOf({ ban }: StrangerSettings): Leak {
+  return { limit: ban.after ?? USUAL_POINTS, within: ban.within };
+}

@@ -1,0 +1,179 @@
+/** Who is banned for what, who never is, and what a forged flood can do. */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Address, ipv4, parseAddress, printAddress } from '../../src/core/address.ts';
+import type { HistoryEvent } from '../../src/core/history.ts';
+import type { Sighting } from '../../src/core/sightings.ts';
+import { type StrangerSettings, Strangers } from '../../src/keeper/strangers.ts';
+import { TimedSources } from '../../src/keeper/timed-sources.ts';
+import { openMemoryRows } from '../../src/store/memory-rows.ts';
+import { ALLOWED, BANS } from '../../src/store/rows.ts';
+import { doorPolicy } from '../support/firewall-contract.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+
+const MALLORY = address('192.0.2.66');
+const HONEST = address('192.0.2.7');
+
+function address(text: string): Address {
+  return parseAddress(text)!;
+}
+
+function stage(settings: Partial<StrangerSettings> = {}) {
+  const clock = new ManualClock();
+  const events: HistoryEvent[] = [];
+  const record = (event: HistoryEvent): void => void events.push(event);
+  const grants = new Map<string, string[]>();
+  const sessions = new Set<string>();
+  const timed = (shape: typeof BANS, words: TimedWords): TimedSources =>
+    new TimedSources({
+      rows: openMemoryRows(shape, []),
+      put: async () => {},
+      take: async () => {},
+      words,
+      record,
+      ipv6Prefix: () => 64,
+      monotonicNow: clock.monotonicNow,
+      wallNow: clock.wallNow,
+      after: clock.after,
+    });
+  const bans = timed(BANS, { began: 'banned', ended: 'unbanned' });
+  const allowed = timed(ALLOWED, { began: 'allowed', ended: 'disallowed' });
+  const strangers = new Strangers(
+    {
+      seed: [1, 2],
+      bans,
+      allowed,
+      grantsOf: (source) => grants.get(printAddress(source)) ?? [],
+      hasSession: async ({ address: from }) => sessions.has(printAddress(from)),
+      record,
+      wallNow: clock.wallNow,
+    },
+    {
+      trusted: [{ address: address('198.51.100.0'), length: 24 }],
+      doors: [doorPolicy('ssh', ['tcp/22']), doorPolicy('web', ['tcp/8000-8010'])],
+      ban: { after: 20, within: 600_000, duration: 60_000 },
+      ipv6Prefix: 64,
+      observe: false,
+      ...settings,
+    },
+  );
+  const told = (): string[] =>
+    events
+      .splice(0)
+      .map(({ type, door, source, reason, detail }) =>
+        [type, door, source, reason, detail].filter((word) => word !== undefined).join(' '),
+      );
+  const touch = async (source: Address, rest: Partial<Sighting>): Promise<void> => {
+    strangers.sighted({ source, traps: 0, closed: 0, unused: 0, ports: [], distinct: 0, ...rest });
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { clock, strangers, bans, allowed, grants, sessions, told, touch };
+}
+
+type TimedWords = { readonly began: 'banned' | 'allowed'; readonly ended: 'unbanned' | 'disallowed' };
+
+const TRAP = { traps: 1, ports: [{ protocol: 'tcp', port: 23 }], distinct: 1 } as const;
+const TRY = { closed: 1, ports: [{ protocol: 'tcp', port: 22 }], distinct: 1 } as const;
+
+describe('strangers', () => {
+  test('every trap, try and scan is an event with its reason', async () => {
+    const { told, touch } = stage();
+    await touch(MALLORY, TRAP);
+    await touch(MALLORY, TRY);
+    await touch(MALLORY, { closed: 1, ports: [{ protocol: 'tcp', port: 8005 }] });
+    await touch(MALLORY, { unused: 12, distinct: 12 });
+    await touch(MALLORY, { unused: 1, ports: [{ protocol: 'tcp', port: 99 }] });
+    assert.deepEqual(told(), [
+      'trapped 192.0.2.66 tcp/23',
+      'refused ssh 192.0.2.66 no grant tcp/22',
+      'refused web 192.0.2.66 no grant tcp/8005',
+      'scanned 192.0.2.66 12 ports',
+    ]);
+  });
+
+  test('enough points ban for the configured time; the next ban takes as many again', async () => {
+    const { clock, bans, told, touch } = stage();
+    for (let count = 0; count < 3; count += 1) await touch(MALLORY, TRAP);
+    assert.equal(bans.size, 0);
+    await touch(MALLORY, TRAP);
+    assert.equal(bans.get(MALLORY)?.until, 60_000);
+    assert.equal(told().at(-1), 'banned 192.0.2.66 20 points for 60 s');
+    clock.advance(30_000);
+    await touch(MALLORY, TRAP);
+    assert.equal(bans.get(MALLORY)?.until, 60_000);
+    for (let count = 0; count < 4; count += 1) await touch(MALLORY, TRAP);
+    assert.equal(bans.get(MALLORY)?.until, 90_000);
+  });
+
+  test('failed knocks count; without `after` nobody is banned', async () => {
+    const { bans, strangers } = stage({ ban: { after: 3, within: 60_000, duration: 60_000 } });
+    for (let count = 0; count < 3; count += 1) strangers.failed(MALLORY);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(bans.size, 1);
+    const other = stage({ ban: { within: 60_000, duration: 60_000 } });
+    for (let count = 0; count < 100; count += 1) await other.touch(MALLORY, TRAP);
+    assert.equal(other.bans.size, 0);
+    assert.equal(other.strangers.list(1)[0]?.traps, 100);
+  });
+
+  test('trusted and allowed sources are not even counted', async () => {
+    const { allowed, strangers, told, touch } = stage();
+    await allowed.put(HONEST, 60_000, { via: 'hand', reason: '' });
+    told();
+    for (let count = 0; count < 10; count += 1) {
+      await touch(address('198.51.100.77'), TRAP);
+      await touch(HONEST, TRAP);
+    }
+    assert.deepEqual([strangers.list(10), told()], [[], []]);
+  });
+
+  test('who has a grant or a session is never banned, whoever forges packets in its name', async () => {
+    const { bans, grants, sessions, touch, told } = stage();
+    grants.set(printAddress(HONEST), ['ssh']);
+    const other = address('2001:db8::5');
+    sessions.add('2001:db8::');
+    for (let count = 0; count < 100; count += 1) {
+      await touch(HONEST, TRAP);
+      await touch(other, TRAP);
+      await touch(HONEST, TRY);
+    }
+    assert.equal(bans.size, 0);
+    // Its own connections through the open door are no tries.
+    assert.ok(told().every((line) => line.startsWith('trapped')));
+  });
+
+  test('a right knock ends a ban for points; one by hand stays', async () => {
+    const { bans, strangers, touch, told } = stage();
+    for (let count = 0; count < 4; count += 1) await touch(HONEST, TRAP);
+    assert.equal(bans.size, 1);
+    told();
+    assert.equal(await strangers.knocked(HONEST), true);
+    assert.deepEqual([bans.size, told()], [0, ['unbanned 192.0.2.7 a right knock']]);
+    await bans.put(HONEST, 60_000, { via: 'hand', reason: '' });
+    assert.equal(await strangers.knocked(HONEST), false);
+    assert.equal(bans.size, 1);
+  });
+
+  test('points never turn a ban by hand into a shorter one', async () => {
+    const { bans, touch } = stage();
+    await bans.put(MALLORY, 3_600_000, { via: 'hand', reason: '' });
+    for (let count = 0; count < 8; count += 1) await touch(MALLORY, TRAP);
+    assert.deepEqual([bans.get(MALLORY)?.until, bans.get(MALLORY)?.via], [3_600_000, 'hand']);
+  });
+
+  test('forged sources fill no table: 10,000 bans, and the rest is told once', async () => {
+    const { bans, told, touch } = stage({ ban: { after: 5, within: 60_000, duration: 3_600_000 } });
+    for (let count = 0; count < 10_050; count += 1) await touch(ipv4(0x0a00_0000 + count), TRAP);
+    assert.equal(bans.size, 10_000);
+    assert.equal(told().filter((line) => line.startsWith('warned')).length, 1);
+  });
+
+  test('while it only observes, a try is told as what it is, and nobody is banned', async () => {
+    const { bans, told, touch } = stage({ observe: true });
+    await touch(MALLORY, TRY);
+    assert.deepEqual(told(), ['refused ssh 192.0.2.66 observed tcp/22']);
+    for (let count = 0; count < 10; count += 1) await touch(MALLORY, TRAP);
+    assert.equal(bans.size, 0);
+  });
+});
