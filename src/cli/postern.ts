@@ -2,6 +2,7 @@
 
 import { Command } from 'commander';
 import { controlOptions } from './ask.ts';
+import { addAttackers } from './attackers.ts';
 import { addCheck } from './check.ts';
 import { addClose } from './close.ts';
 import { addCompletion } from './completion.ts';
@@ -12,6 +13,7 @@ import { addLog } from './log.ts';
 import { addOpen } from './open.ts';
 import { addReload } from './reload.ts';
 import { addShow } from './show.ts';
+import { addAllow, addBan, addDisallow, addUnban } from './source-commands.ts';
 import { addStatus } from './status.ts';
 import { type Terminal, thisTerminal } from './terminal.ts';
 import { readVersion } from './version.ts';
@@ -23,6 +25,11 @@ const SUBCOMMANDS = [
   addShow,
   addOpen,
   addClose,
+  addAllow,
+  addDisallow,
+  addBan,
+  addUnban,
+  addAttackers,
   addLog,
   addWatch,
   addReload,

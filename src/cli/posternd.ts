@@ -15,6 +15,7 @@ import { preflight } from '../firewall/preflight.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { levelOf, matters, printEvent } from '../keeper/history-words.ts';
 import { Journal, reasonOf } from '../keeper/journal.ts';
+import { limitStrangers } from '../keeper/log-limit.ts';
 import { lockState } from '../keeper/state-lock.ts';
 import { Warden } from '../keeper/warden.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
@@ -106,9 +107,9 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
       state,
       version: readVersion(),
       warnings,
-      say: (event) => {
+      say: limitStrangers((event) => {
         if (matters(levelOf(event), level)) journal.event(printEvent(event));
-      },
+      }, monotonicNow),
       whisper: (text) => {
         if (matters('debug', level)) journal.event(text);
       },

@@ -1,7 +1,7 @@
 /** `postern status`: the doors, who has them open and for how long, and whether both halves are well. */
 
 import type { Command } from 'commander';
-import type { WireStatus } from '../control/client.ts';
+import type { WireSource, WireStatus } from '../control/client.ts';
 import { jsonOption } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
 import { type Paint, paintFor, type Terminal } from './terminal.ts';
@@ -26,20 +26,32 @@ export function addStatus(program: Command, end: (status: number) => void, termi
 
 /** Lines for people. */
 export function describeStatus(status: WireStatus, paint: Paint): readonly string[] {
-  const { version, uptime_ms: uptime, firewall, bans, warnings } = status;
+  const { version, uptime_ms: uptime, firewall, mode, bans, allowed, warnings } = status;
   const lines = [
     `postern ${harmless(version)}, up ${timeLeft(uptime)}, ${harmless(firewall)}`,
     describeWatcher(status, paint),
     '',
     ...describeDoors(status, paint),
   ];
-  if (bans.length > 0) {
-    const rows = bans.map(({ source, remaining_ms }) => [harmless(source), timeLeft(remaining_ms)]);
-    lines.push('', ...alignColumns([['BANNED', 'LEFT'].map((head) => paint('dim', head)), ...rows]));
+  if (mode === 'observe') lines.push('', paint('yellow', 'It only observes: nothing is dropped'));
+  for (const [head, sources] of [
+    ['ALLOWED', allowed],
+    ['BANNED', bans],
+  ] as const) {
+    if (sources.length > 0) lines.push('', ...describeSources(head, sources, paint));
   }
   if (warnings.length > 0)
     lines.push('', ...warnings.map((text) => `${paint('yellow', 'warning')}: ${harmless(text)}`));
   return lines;
+}
+
+function describeSources(head: string, sources: readonly WireSource[], paint: Paint): readonly string[] {
+  const rows = sources.map(({ source, remaining_ms, via, user, reason }) => [
+    harmless(source),
+    timeLeft(remaining_ms),
+    harmless(reason ?? (user === undefined ? via : `${via} (${user})`)),
+  ]);
+  return alignColumns([[head, 'LEFT', 'BY'].map((each) => paint('dim', each)), ...rows]);
 }
 
 export function describeWatcher({ watcher }: WireStatus, paint: Paint): string {

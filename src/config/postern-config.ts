@@ -1,6 +1,6 @@
 /** What postern.toml comes to: doors as the keeper and the firewall drivers know them, and the settings around them. */
 
-import type { DoorPolicy, PortRange } from '../core/policy.ts';
+import type { DoorPolicy, PortRange, Prefix } from '../core/policy.ts';
 
 /** Who recognizes the knock. */
 export type Engine = 'daemon' | 'kernel';
@@ -11,7 +11,22 @@ export interface PosternDoor extends DoorPolicy {
   readonly line: number;
 }
 
+export interface BanSettings {
+  /** Points that ban a source; absent: none is banned by itself. */
+  readonly after?: number;
+  /** Milliseconds in which so many points are forgotten. */
+  readonly within: number;
+  /** Milliseconds that a ban lasts. */
+  readonly duration: number;
+}
+
 export interface PosternConfig {
+  /** `observe`: what would be dropped is counted and let through. */
+  readonly mode: 'guard' | 'observe';
+  /** Trusted sources, which pass every door. */
+  readonly allow: readonly Prefix[];
+  readonly traps: readonly PortRange[];
+  readonly ban: BanSettings;
   readonly state: { readonly dir: string };
   readonly control: { readonly socket: string };
   /** Empty: the interfaces that have a default route, else all. `any` alone: all. */

@@ -31,6 +31,7 @@ const SSH: Step = { protocol: 'tcp', port: 22 };
 
 export interface LintContext {
   readonly publicPorts: readonly PortRange[];
+  readonly traps: readonly PortRange[];
   readonly surroundings: Surroundings;
   readonly lineOf: LineOf;
   /** What the file asks for, before it was held to less; by the door's name. */
@@ -56,6 +57,7 @@ export function* lintDoors(doors: readonly PosternDoor[], context: LintContext):
       yield* at(path, lintStep(step, knock.steps[index - 1], guarded, context));
     }
   }
+  yield* lintTraps(doors, context);
   for (const { door, about } of lintNeighbours(doors.flatMap((door) => sequenced(door, context.lineOf)))) {
     yield { path: ['door', door.name, 'knock', 'steps'], about };
   }
@@ -110,6 +112,29 @@ class Guarded {
 
 function overlap(x: PortRange, y: PortRange): boolean {
   return x.protocol === y.protocol && x.first <= y.last && y.first <= x.last;
+}
+
+/** Traps that honest clients touch. */
+function* lintTraps(doors: readonly PosternDoor[], context: LintContext): Generator<PathFinding> {
+  const { traps, publicPorts, surroundings } = context;
+  const hint = 'Set traps at ports that nobody has a reason to touch, such as tcp/23';
+  const tell = (message: string): PathFinding => ({ path: ['trap'], about: finding('warning', message, hint) });
+  for (const door of doors) {
+    const step = door.knock?.steps.find((each) => holdsPort(traps, each));
+    if (step) yield tell(`The trap "${printStep(step)}" is a step of the door ${quote(door.name)}: it catches nobody`);
+    const range = door.protect.find((each) => traps.some((trap) => overlap(trap, each)));
+    if (range)
+      yield tell(
+        `The trap is a port that the door ${quote(door.name)} protects ("${printPorts(range)}"): whoever comes in is caught`,
+      );
+  }
+  const open = surroundings.listening?.find(
+    (port) => holdsPort(traps, port) && !doors.some((door) => holdsPort(door.protect, port)),
+  );
+  if (open)
+    yield tell(`The trap "${printStep(open)}" is a port that somebody listens on: everybody who connects is caught`);
+  const range = publicPorts.find((each) => traps.some((trap) => overlap(trap, each)));
+  if (range) yield tell(`The trap is a public port ("${printPorts(range)}"): everybody who connects is caught`);
 }
 
 /** Two doors on one port: a grant of either is enough. */

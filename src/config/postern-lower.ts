@@ -66,10 +66,14 @@ function lowerFlags(flags: readonly string[]): TcpFlags {
 
 /** The settings around the doors. Relative paths count from `directory`. */
 export function lowerSettings(draft: PosternDraft, directory: string): Omit<PosternConfig, 'doors'> {
-  const { log, firewall, journal } = draft;
+  const { log, firewall, journal, ban } = draft;
   const dir = resolve(directory, draft.state.dir);
   const socket = draft.control.socket;
   return {
+    mode: draft.mode,
+    allow: draft.allow,
+    traps: mergePorts(draft.trap),
+    ban: { ...(ban.after !== undefined && { after: ban.after }), within: ban.within, duration: ban.for },
     state: { dir },
     control: { socket: socket === undefined ? resolve(dir, 'control.sock') : resolve(directory, socket) },
     capture: { interfaces: [...new Set(draft.capture.interfaces ?? [])] },
@@ -102,7 +106,15 @@ export function* judgeDoor(name: string, { knock }: DoorDraft): Generator<PathFi
 
 /** Errors of the settings that each value hides. */
 export function* judgeSettings(settings: Omit<PosternConfig, 'doors'>): Generator<PathFinding> {
-  const { capture, control } = settings;
+  const { capture, control, allow } = settings;
+  if (allow.some(({ length }) => length === 0)) {
+    const about = finding(
+      'error',
+      'Cannot trust every address: no door would close',
+      'Write the networks that you trust in allow, or set mode = "observe" to try things out',
+    );
+    yield { path: ['allow'], about };
+  }
   if (capture.interfaces.length > 1 && capture.interfaces.includes('any')) {
     const about = finding(
       'error',

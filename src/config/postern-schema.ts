@@ -29,6 +29,7 @@ const MAX_STEPS = 32;
 /** What a person can want; the engine counts further. */
 const MOST_STRAYS = 100;
 const MOST_GRANTS = 1_000_000;
+const MOST_POINTS = 1_000_000;
 
 const knock = table({
   steps: key(
@@ -161,6 +162,49 @@ export const door = v.pipe(
 
 /** The whole file. */
 export const posternSchema = table({
+  mode: v.optional(
+    key(
+      choice(['guard', 'observe']),
+      'Whether closed ports are closed (`guard`), or what would be dropped is only counted and let through (`observe`).',
+    ),
+    'guard',
+  ),
+  allow: v.optional(
+    key(v.array(prefix), 'Trusted sources: every door is open for them at any time, and they are never banned.', {
+      examples: [['192.0.2.7', '2001:db8:7::/48']],
+      aliases: ['trusted', 'whitelist', 'allowlist', 'always_allow'],
+    }),
+    [],
+  ),
+  trap: v.optional(
+    key(v.array(ports), 'Ports that no honest client touches: a packet to one of them tells an attacker.', {
+      examples: [['tcp/23', 'tcp/3389']],
+      aliases: ['traps', 'honeypot'],
+    }),
+    [],
+  ),
+  ban: section(
+    {
+      after: v.optional(
+        key(
+          wholeNumber(1, MOST_POINTS),
+          'How many points ban a source: 1 for a packet to a protected port without a grant and for a knock that failed, 3 for a scan, 5 for a trap.',
+          { fallback: 'nobody is banned by itself', examples: [20], aliases: ['score', 'points', 'threshold'] },
+        ),
+      ),
+      within: v.optional(
+        key(duration('1s', '7d'), 'The time in which as many points as `after` says are forgotten, evenly.', {
+          aliases: ['findtime', 'window'],
+        }),
+        '10m',
+      ),
+      for: v.optional(
+        key(duration('1s', '365d'), 'How long a ban lasts.', { aliases: ['bantime', 'time', 'duration'] }),
+        '10m',
+      ),
+    },
+    'Whom nobody listens to for a while. A right knock ends a ban that points brought about, so that forged packets cannot lock anybody out.',
+  ),
   state: section(
     {
       dir: v.optional(

@@ -76,8 +76,7 @@ function read(
     Object.entries(drafts).flatMap(([name, { knock }]) => (knock ? [[name, knock.strays] as const] : [])),
   );
   const lineOf = (path: Path): number => positions.lineOf(path);
-  for (const found of lintDoors(doors, { publicPorts: settings.publicPorts, surroundings, lineOf, strays, unsure }))
-    tell(found);
+  for (const found of lintDoors(doors, { ...settings, surroundings, lineOf, strays, unsure })) tell(found);
   if (errors === 0 && doors.length === 0) {
     tell({
       path: [],

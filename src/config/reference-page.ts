@@ -3,11 +3,13 @@
 import { printToml } from './reading.ts';
 import type { Shape } from './schema-shape.ts';
 
-/** The sections of the file, the doors first. */
+/** The sections of the file, the doors first; then the keys that stand before any section. */
 export function printReference(root: Shape): string {
   const sections = [...sectionsOf(root, '')];
   const isDoor = ({ name }: Section): boolean => name.startsWith('door.');
-  const ordered = [...sections.filter(isDoor), ...sections.filter((section) => !isDoor(section))];
+  const isTop = ({ name }: Section): boolean => name === '';
+  const others = sections.filter((section) => !isDoor(section) && !isTop(section));
+  const ordered = [...sections.filter(isDoor), ...sections.filter(isTop), ...others];
   return ordered.map(printSection).join('\n');
 }
 
@@ -26,7 +28,7 @@ function* sectionsOf(shape: Shape, name: string): Generator<Section> {
     yield* others;
   }
   if (shape.type !== 'table') return;
-  if (name !== '') yield { name, description: shape.description, table: shape };
+  yield { name, description: shape.description, table: shape };
   for (const [key, inner] of shape.keys) yield* sectionsOf(inner, name === '' ? key : `${name}.${key}`);
 }
 
@@ -36,10 +38,9 @@ function printSection({ name, description, table }: Section): string {
     ? [`One of ${table.about.oneOf.map((key) => `\`${key}\``).join(' and ')} has to be there.`, '']
     : [];
   return [
-    `## \`[${name}]\``,
+    name === '' ? '## Before the first section' : `## \`[${name}]\``,
     '',
-    description,
-    '',
+    ...(description === '' ? [] : [description, '']),
     ...needs,
     '| key | value | default | what it does |',
     '|---|---|---|---|',

@@ -65,7 +65,12 @@ function explain(root: Shape, own: Table, path: Path, key: string, value: unknow
     const near = ownKey(table, key);
     if (near !== undefined) return tell(`Did you mean "${near}" in ${printHome(home)}?`);
   }
-  return tell(`The ${path.length === 0 ? 'sections' : 'keys'} here are ${[...own.keys.keys()].join(', ')}`);
+  const mine = [...own.keys].filter(([, { type }]) => path.length > 0 || isSection === isTableType(type));
+  return tell(`The ${isSection ? 'sections' : 'keys'} here are ${mine.map(([name]) => name).join(', ')}`);
+}
+
+function isTableType(type: Shape['type']): boolean {
+  return type === 'table' || type === 'named-tables';
 }
 
 /** The key of this table that goes by another name, or is spelt nearly so. */

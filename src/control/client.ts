@@ -4,10 +4,10 @@
  */
 
 import { connect, type Socket } from 'node:net';
-import type { DoorShown, GrantStatus, Status } from './controlled.ts';
+import type { DoorShown, GrantStatus, SourceStatus, Status } from './controlled.ts';
 import { Lines } from './lines.ts';
 import { decodeReply, type Reply } from './protocol.ts';
-import type { EventType, WireEntry, WireEvent } from './wire-event.ts';
+import type { EventType, WireEntry, WireEvent, WireStranger } from './wire-event.ts';
 
 /** Why it could not be done. `no-daemon`: nobody is there; `refused`: the daemon says no. */
 export type ControlProblem = 'no-daemon' | 'no-permission' | 'refused' | 'lost';
@@ -38,7 +38,11 @@ export type FollowRequest = Pick<LogRequest, 'door' | 'source' | 'types'>;
 /** An infinite time that is left is null on the wire. */
 export type WireGrant = Omit<GrantStatus, 'remaining_ms'> & { readonly remaining_ms: number | null };
 
-export type WireStatus = Omit<Status, 'doors'> & {
+export type WireSource = Omit<SourceStatus, 'remaining_ms'> & { readonly remaining_ms: number | null };
+
+export type WireStatus = Omit<Status, 'doors' | 'bans' | 'allowed'> & {
+  readonly bans: readonly WireSource[];
+  readonly allowed: readonly WireSource[];
   readonly doors: readonly (Omit<Status['doors'][number], 'grants'> & { readonly grants: readonly WireGrant[] })[];
 };
 
@@ -105,6 +109,27 @@ export class ControlClient implements Disposable {
 
   close(door: string, source?: string): Promise<{ readonly closed: number }> {
     return this.#ask({ do: 'close', door, source }) as Promise<{ readonly closed: number }>;
+  }
+
+  /** `duration` as text with its unit; ten minutes without one. */
+  ban(source: string, duration?: string): Promise<WireSource> {
+    return this.#ask({ do: 'ban', source, for: duration }) as Promise<WireSource>;
+  }
+
+  unban(source: string): Promise<{ readonly ended: boolean }> {
+    return this.#ask({ do: 'unban', source }) as Promise<{ readonly ended: boolean }>;
+  }
+
+  allow(source: string, duration?: string): Promise<WireSource> {
+    return this.#ask({ do: 'allow', source, for: duration }) as Promise<WireSource>;
+  }
+
+  disallow(source: string): Promise<{ readonly ended: boolean }> {
+    return this.#ask({ do: 'disallow', source }) as Promise<{ readonly ended: boolean }>;
+  }
+
+  attackers(limit?: number): Promise<readonly WireStranger[]> {
+    return this.#ask({ do: 'attackers', limit }) as Promise<readonly WireStranger[]>;
   }
 
   log(query: LogRequest): Promise<readonly WireEntry[]> {

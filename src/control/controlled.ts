@@ -19,12 +19,43 @@ export interface DoorStatus {
   readonly grants: readonly GrantStatus[];
 }
 
+/** A source that is banned, or allowed. */
+export interface SourceStatus {
+  readonly source: string;
+  /** Null on the wire where there is no end. */
+  readonly remaining_ms: number;
+  readonly via: Via;
+  readonly user?: string;
+  readonly reason?: string;
+}
+
+/** Who has been probing; see `core/attackers.ts`. Times are wall time in milliseconds since 1970. */
+export interface Stranger {
+  readonly source: string;
+  readonly since: number;
+  readonly last: number;
+  readonly traps: number;
+  readonly closed: number;
+  readonly unused: number;
+  readonly failed: number;
+  readonly scans: number;
+  /** Up to 32. */
+  readonly ports: readonly string[];
+  readonly distinct: number;
+  readonly points: number;
+  readonly banned: boolean;
+}
+
 export interface Status {
   readonly version: string;
   readonly uptime_ms: number;
   readonly firewall: string;
   readonly doors: readonly DoorStatus[];
-  readonly bans: readonly { readonly source: string; readonly remaining_ms: number }[];
+  /** `observe`: nothing is dropped. */
+  readonly mode: 'guard' | 'observe';
+  readonly bans: readonly SourceStatus[];
+  /** Who passes every door for a while. */
+  readonly allowed: readonly SourceStatus[];
   readonly watcher: {
     readonly pid: number | undefined;
     readonly restarts: number;
@@ -32,6 +63,9 @@ export interface Status {
     readonly received: number;
     readonly lost: number;
     readonly drops: Readonly<Record<string, number>>;
+    /** Packets that gave strangers away, and about how many strangers. */
+    readonly sighted: number;
+    readonly strangers: number;
     /** What the watcher is shut into: `landlock 7, seccomp`. */
     readonly confinement: string;
   };
@@ -80,7 +114,16 @@ export interface Controlled {
   /** Opens by hand, for `duration` or the door's own time; `user` is who asked, if it is known. Resolves when the door is open. */
   open(door: string, source: string, duration: number | undefined, user: string | undefined): Promise<GrantStatus>;
   /** Ends the grant of one source, or all of a door; resolves to how many were ended. */
-  close(door: string, source: string | undefined): Promise<number>;
+  close(door: string, source: string | undefined, user: string | undefined): Promise<number>;
+  /** Bans a source, for `duration` or ten minutes. Throws a `Refusal` for one that must not be banned. */
+  ban(source: string, duration: number | undefined, user: string | undefined): Promise<SourceStatus>;
+  /** False when it was not banned. */
+  unban(source: string, user: string | undefined): Promise<boolean>;
+  /** Lets a source pass every door, for `duration` or ten minutes. */
+  allow(source: string, duration: number | undefined, user: string | undefined): Promise<SourceStatus>;
+  disallow(source: string, user: string | undefined): Promise<boolean>;
+  /** The weightiest first. */
+  attackers(limit: number | undefined): Promise<readonly Stranger[]>;
   /** Reads the configuration again; a broken one changes nothing, throws a `Refusal` that names every problem. */
   reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }>;
   log(query: LogQuery): Promise<readonly HistoryEntry[]>;

@@ -15,6 +15,9 @@ export type Request =
   | { readonly do: 'show'; readonly door: string }
   | { readonly do: 'open'; readonly door: string; readonly source: string; readonly duration: number | undefined }
   | { readonly do: 'close'; readonly door: string; readonly source: string | undefined }
+  | { readonly do: 'ban' | 'allow'; readonly source: string; readonly duration: number | undefined }
+  | { readonly do: 'unban' | 'disallow'; readonly source: string }
+  | { readonly do: 'attackers'; readonly limit: number | undefined }
   | { readonly do: 'log'; readonly query: LogQuery }
   | { readonly do: 'follow'; readonly filter: Filter };
 
@@ -28,6 +31,11 @@ export const REQUESTS = {
   show: { about: 'how a door is set up and knocked on', keys: ['door'] },
   open: { about: 'opens a door for a source, for its own time or another', keys: ['door', 'source', 'for?'] },
   close: { about: 'ends the grant of a source, or all of a door', keys: ['door', 'source?'] },
+  ban: { about: 'drops everything from a source, for ten minutes or another time', keys: ['source', 'for?'] },
+  unban: { about: 'ends a ban', keys: ['source'] },
+  allow: { about: 'lets a source pass every door, for ten minutes or another time', keys: ['source', 'for?'] },
+  disallow: { about: 'ends that', keys: ['source'] },
+  attackers: { about: 'who has been probing, the worst first', keys: ['limit?'] },
   log: { about: 'what happened, the latest last', keys: ['door?', 'source?', 'types?', 'since?', 'limit?'] },
   follow: { about: 'what happens from now on, as events', keys: ['door?', 'source?', 'types?'] },
   reload: { about: 'reads the configuration again', keys: [] },
@@ -101,6 +109,14 @@ function readRequest(object: Fields, wallNow: number): Request {
       };
     case 'close':
       return { do: name, door: needed('door', readName(object, 'door')), source: readSource(object, false) };
+    case 'ban':
+    case 'allow':
+      return { do: name, source: needed('source', readSource(object, true)), duration: readFor(object.for) };
+    case 'unban':
+    case 'disallow':
+      return { do: name, source: needed('source', readSource(object, true)) };
+    case 'attackers':
+      return { do: name, limit: readLimit(object.limit) };
     case 'log':
       return {
         do: name,

@@ -17,7 +17,7 @@ import { Pace } from './pace.ts';
 import { printAnswer, printFailure } from './protocol.ts';
 import { decodeRequest, REQUESTS, type Request } from './request.ts';
 import { listenAt } from './socket-file.ts';
-import { wireEntry } from './wire-event.ts';
+import { wireEntry, wireStranger } from './wire-event.ts';
 
 export interface ControlPorts {
   readonly wallNow: () => number;
@@ -39,7 +39,7 @@ export const MOST_FOLLOWERS = 48;
 /** Characters of answers that all clients together may leave untaken. */
 const MOST_UNTAKEN = 16 * 1024 * 1024;
 
-const MAY_BE_LONG: ReadonlySet<Request['do']> = new Set(['status', 'log']);
+const MAY_BE_LONG: ReadonlySet<Request['do']> = new Set(['status', 'log', 'attackers']);
 
 /** Serves at `path`, to root and to members of `group`. Throws a `SocketError` when the socket cannot be had. */
 export async function serveControl(
@@ -77,7 +77,17 @@ export async function serveControl(
       case 'open':
         return controlled.open(request.door, request.source, request.duration, connection.user);
       case 'close':
-        return { closed: await controlled.close(request.door, request.source) };
+        return { closed: await controlled.close(request.door, request.source, connection.user) };
+      case 'ban':
+        return controlled.ban(request.source, request.duration, connection.user);
+      case 'unban':
+        return { ended: await controlled.unban(request.source, connection.user) };
+      case 'allow':
+        return controlled.allow(request.source, request.duration, connection.user);
+      case 'disallow':
+        return { ended: await controlled.disallow(request.source, connection.user) };
+      case 'attackers':
+        return (await controlled.attackers(request.limit)).map(wireStranger);
       case 'log':
         return (await controlled.log(request.query)).map(wireEntry);
       case 'reload':

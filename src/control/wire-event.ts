@@ -1,7 +1,7 @@
 /** Events as they are on the wire: flat objects, each with its `type` and `time` (ISO 8601 in UTC, with milliseconds). */
 
 import type { HistoryEntry, HistoryType } from '../core/history.ts';
-import type { LiveEvent } from './controlled.ts';
+import type { LiveEvent, Stranger } from './controlled.ts';
 
 /** Every type of event, and what it tells. */
 export const HISTORY_WORDS: Readonly<Record<HistoryType, string>> = {
@@ -70,6 +70,13 @@ export function wireEntry({ id, time, type, door, source, reason, via, user, det
     ...(detail !== undefined && { detail }),
     id,
   };
+}
+
+/** Who has been probing, as on the wire. */
+export type WireStranger = Omit<Stranger, 'since' | 'last'> & { readonly since: string; readonly last: string };
+
+export function wireStranger({ since, last, ...rest }: Stranger): WireStranger {
+  return { ...rest, since: wireTime(since), last: wireTime(last) };
 }
 
 export function wireEvent(event: LiveEvent): WireEntry | WireStage {

@@ -82,6 +82,12 @@ export class Grants {
     return [...this.#held.values()].filter((held) => door === undefined || held.door === door);
   }
 
+  /** The doors that are open for a source. */
+  doorsOf(source: Address): readonly string[] {
+    const place = this.#place(source);
+    return [...this.#doors.keys()].filter((door) => this.#held.has(keyOf(door, place)));
+  }
+
   /** Opens a door for a source, or renews its grant. */
   open(name: string, source: Address, how: { via: Via; user?: string; duration?: number }): Promise<Opening> {
     const place = this.#place(source);
@@ -92,20 +98,20 @@ export class Grants {
    * Ends a grant before its time; false when we know of none. The firewall is told in any case: somebody may have let the source in by
    * hand. Sessions are treated as the door says.
    */
-  close(name: string, source: Address, reason: string): Promise<boolean> {
+  close(name: string, source: Address, reason: string, user?: string): Promise<boolean> {
     const place = this.#place(source);
     const key = keyOf(name, place);
     return this.#turns.run(key, async () => {
       await this.#ports.driver.close(name, place);
-      return this.#forget(key, { type: 'closed', reason });
+      return this.#forget(key, { type: 'closed', reason, ...(user !== undefined && { user }) });
     });
   }
 
   /** Ends every grant of a door, those too that somebody else has put into the kernel; how many there were. */
-  async closeAll(name: string, reason: string): Promise<number> {
+  async closeAll(name: string, reason: string, user?: string): Promise<number> {
     const standing = (await this.#ports.driver.list()).grants.filter(({ door }) => door === name);
     const sources = new Map([...standing, ...this.live(name)].map(({ source }) => [printAddress(source), source]));
-    await Promise.all([...sources.values()].map((source) => this.close(name, source, reason)));
+    await Promise.all([...sources.values()].map((source) => this.close(name, source, reason, user)));
     return sources.size;
   }
 
@@ -285,7 +291,7 @@ export class Grants {
   }
 
   /** False when there was nothing to forget. */
-  #forget(key: string, how: { type: 'closed' | 'expired'; reason?: string }): boolean {
+  #forget(key: string, how: { type: 'closed' | 'expired'; reason?: string; user?: string }): boolean {
     const held = this.#held.get(key);
     if (!held) return false;
     held.cancel();
@@ -293,7 +299,8 @@ export class Grants {
     const source = printAddress(held.source);
     this.#ports.rows.end({ door: held.door, source });
     this.#ports.closes?.closed(held.door, held.source);
-    this.#ports.record({ ...how, door: held.door, source, via: held.via, ...userOf(held) });
+    // Who closed it, where somebody did; else whose grant it was.
+    this.#ports.record({ door: held.door, source, via: held.via, ...userOf(held), ...how });
     const door = this.#doors.get(held.door);
     if (door) this.#ports.hook(door, 'close', held);
     return true;

@@ -8,6 +8,7 @@
  * - At most 10,000 sources are banned for their points at a time: forged sources fill no table.
  */
 
+import type { BanSettings } from '../config/postern-config.ts';
 import { type Address, family, printAddress } from '../core/address.ts';
 import { type Attacker, Attackers, type Leak, type Verdict } from '../core/attackers.ts';
 import type { HistoryEvent } from '../core/history.ts';
@@ -24,15 +25,6 @@ export interface StrangerSettings {
   readonly ipv6Prefix: number;
   /** Nothing is dropped: a try at a door goes through, and is told as such. */
   readonly observe: boolean;
-}
-
-export interface BanSettings {
-  /** Points that ban a source; absent: none is banned by itself. */
-  readonly after?: number;
-  /** Milliseconds in which so many points are forgotten. */
-  readonly within: number;
-  /** Milliseconds that a ban lasts. */
-  readonly duration: number;
 }
 
 export interface StrangerPorts {

@@ -1,6 +1,7 @@
 /** What the warden reads out of a configuration: where to listen, for which doors, what is nobody's stray, what a reload cannot change. */
 
 import type { PosternConfig } from '../config/postern-config.ts';
+import type { WatchedPorts } from '../core/messages.ts';
 import type { DoorPolicy, PortRange } from '../core/policy.ts';
 import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import type { KnockedDoor } from './keeper.ts';
@@ -30,6 +31,12 @@ export function publicPorts(config: PosternConfig): readonly number[] {
     .flatMap((door) => door.protect)
     .filter(({ first, last }) => last - first < MOST_DOOR_PORTS);
   return [...config.publicPorts, ...doors].filter((range) => range.protocol === 'tcp').flatMap(portsIn);
+}
+
+/** Whose visitors are told of. Datagrams to a protected port are its service's own traffic: only those to traps are looked at. */
+export function watchedPorts({ traps, doors }: PosternConfig): WatchedPorts {
+  const closed = doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
+  return { traps, closed };
 }
 
 const MOST_DOOR_PORTS = 16;

@@ -12,10 +12,13 @@ import {
   type GrantStatus,
   type LiveEvent,
   Refusal,
+  type SourceStatus,
   type Status,
+  type Stranger,
 } from '../control/controlled.ts';
 import { type Address, parseAddress, printAddress } from '../core/address.ts';
 import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
+import type { HashSeed } from '../core/keyed-hash.ts';
 import type { DoorPolicy } from '../core/policy.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
 import { openDriver } from '../firewall/drivers.ts';
@@ -27,9 +30,19 @@ import { describeDoor, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
 import { Grants, type LiveGrant, type Opening } from './grants.ts';
+import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
-import { fixedParts, interfacesOf, type NativeDoor, nativeDoors, publicPorts, withPrefixOf } from './warden-config.ts';
+import { Visitors } from './visitors.ts';
+import {
+  fixedParts,
+  interfacesOf,
+  type NativeDoor,
+  nativeDoors,
+  publicPorts,
+  watchedPorts,
+  withPrefixOf,
+} from './warden-config.ts';
 
 export interface WardenPorts {
   readonly driver: FirewallDriver;
@@ -56,6 +69,7 @@ type Face = Pick<Guard, 'face' | 'unused'>;
 export class Warden implements Controlled {
   readonly #ports: WardenPorts;
   readonly #grants: Grants;
+  readonly #visitors: Visitors;
   readonly #listeners = new Set<(event: LiveEvent) => void>();
   readonly #born = monotonicNow();
   readonly #started: PosternConfig;
@@ -91,6 +105,19 @@ export class Warden implements Controlled {
       },
       () => this.#config.firewall.ipv6Prefix,
     );
+    this.#visitors = new Visitors(
+      {
+        driver: ports.driver,
+        state: ports.state,
+        grantsOf: (source) => this.#grants.doorsOf(source),
+        record,
+        seed: randomSeed(),
+        monotonicNow,
+        wallNow,
+        after,
+      },
+      config,
+    );
   }
 
   /** Closes the doors, brings grants back, listens. Resolves when the first knock may come; rejects when the firewall refuses. */
@@ -108,6 +135,7 @@ export class Warden implements Controlled {
       spendOneTime: () => ({ good: false, next: undefined }),
       publicPorts: (addresses) =>
         [...new Set([...publicListeningPorts(addresses), ...publicPorts(this.#config)])].sort((x, y) => x - y),
+      watched: () => watchedPorts(this.#config),
       ready: resolve,
       died: (how) => {
         this.#restarts++;
@@ -125,6 +153,7 @@ export class Warden implements Controlled {
       await driver.install(this.#guard());
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile();
+      await this.#visitors.reconcile(await driver.list());
     });
     this.#listening.start();
     await ready;
@@ -140,6 +169,7 @@ export class Warden implements Controlled {
     this.#watch?.close();
     this.#listening?.stop();
     this.#grants.release();
+    this.#visitors.release();
     this.#record({ type: 'stopped' });
     await this.#ports.driver.stop();
     this.#ports.state.close();
@@ -147,7 +177,6 @@ export class Warden implements Controlled {
 
   async status(): Promise<Status> {
     const now = monotonicNow();
-    const wall = wallNow();
     const counts = this.#listening?.counts;
     const problem = this.#ports.state.problem();
     return {
@@ -159,9 +188,8 @@ export class Warden implements Controlled {
         protect: door.protect.map(printPorts),
         grants: this.#grants.live(door.name).map((grant) => toStatus(grant, now)),
       })),
-      bans: this.#ports.state.bans
-        .all()
-        .map((ban) => ({ source: ban.source, remaining_ms: Math.max(0, ban.until - wall) })),
+      mode: this.#config.mode,
+      ...this.#visitors.standing(),
       watcher: {
         pid: this.#listening?.watcherPid,
         restarts: this.#restarts,
@@ -169,6 +197,8 @@ export class Warden implements Controlled {
         received: counts?.received ?? 0,
         lost: counts?.lost ?? 0,
         drops: counts?.drops ?? {},
+        sighted: counts?.sighted ?? 0,
+        strangers: counts?.strangers ?? 0,
         confinement: this.#confinement,
       },
       warnings: [...this.#ports.warnings, ...(problem === undefined ? [] : [problem])],
@@ -191,16 +221,36 @@ export class Warden implements Controlled {
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
   }
 
-  async close(name: string, source: string | undefined): Promise<number> {
+  async close(name: string, source: string | undefined, user?: string): Promise<number> {
     this.#door(name);
     const reason = 'by hand';
     try {
-      if (source === undefined) return await this.#grants.closeAll(name, reason);
-      return Number(await this.#grants.close(name, readSource(source), reason));
+      if (source === undefined) return await this.#grants.closeAll(name, reason, user);
+      return Number(await this.#grants.close(name, readSource(source), reason, user));
     } catch (error) {
       if (error instanceof FirewallError) throw new Refusal(error.message);
       throw error;
     }
+  }
+
+  ban(source: string, duration: number | undefined, user?: string): Promise<SourceStatus> {
+    return this.#visitors.ban(source, duration, user);
+  }
+
+  unban(source: string, user?: string): Promise<boolean> {
+    return this.#visitors.unban(source, user);
+  }
+
+  allow(source: string, duration: number | undefined, user?: string): Promise<SourceStatus> {
+    return this.#visitors.allow(source, duration, user);
+  }
+
+  disallow(source: string, user?: string): Promise<boolean> {
+    return this.#visitors.disallow(source, user);
+  }
+
+  async attackers(limit = 100): Promise<readonly Stranger[]> {
+    return this.#visitors.strangers(limit);
   }
 
   reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }> {
@@ -218,6 +268,7 @@ export class Warden implements Controlled {
       this.#face = face;
       this.#ports.loaded(config);
       this.#grants.configure(config.doors);
+      this.#visitors.configure(config);
       this.#listening?.configure(nativeDoors(config));
       this.#listening?.refreshPublicPorts();
       this.#record({ type: 'reloaded', detail: `${config.doors.length} doors` });
@@ -239,8 +290,8 @@ export class Warden implements Controlled {
     return () => void this.#listeners.delete(heard);
   }
 
-  #guard({ doors, firewall }: PosternConfig = this.#config, face: Face = this.#face): Guard {
-    return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: [], observe: false, ...face };
+  #guard({ doors, firewall, allow, mode }: PosternConfig = this.#config, face: Face = this.#face): Guard {
+    return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: allow, observe: mode === 'observe', ...face };
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -250,7 +301,9 @@ export class Warden implements Controlled {
   }
 
   async #knocked(door: NativeDoor, source: Address): Promise<void> {
-    await this.#grants.open(door.name, source, { via: 'knock' });
+    if (await this.#visitors.knocked(source)) await this.#grants.open(door.name, source, { via: 'knock' });
+    else
+      this.#record({ type: 'denied', door: door.name, source: printAddress(source), reason: 'banned', via: 'knock' });
   }
 
   /** Somebody removed the guard: back it goes, at once and as often as it takes. */
@@ -262,6 +315,7 @@ export class Warden implements Controlled {
       try {
         await this.#ports.driver.install(this.#guard());
         await this.#grants.restore();
+        await this.#visitors.restore();
         this.#record({ type: 'restored' });
         this.#lostTold = false;
       } catch (error) {
@@ -274,6 +328,8 @@ export class Warden implements Controlled {
   }
 
   #hear(event: KeeperEvent): void {
+    const entry = historyOf(event);
+    if (entry) this.#record(entry);
     switch (event.type) {
       case 'advanced': {
         const of = this.#config.doors.find((door) => door.name === event.door)?.knock?.steps.length ?? 0;
@@ -282,12 +338,10 @@ export class Warden implements Controlled {
         this.#tell({ kind: 'stage', time: wallNow(), door: event.door, source, stage: event.stage, of });
         return;
       }
-      case 'expired':
-        this.#record({ type: 'failed', door: event.door, source: printAddress(event.source), reason: 'time' });
-        return;
       case 'failed':
-        this.#record({ type: 'failed', door: event.door, source: printAddress(event.source), reason: event.reason });
-        return;
+        return this.#visitors.failed(event.source);
+      case 'sighted':
+        return this.#visitors.sighted(event.sighting);
       case 'confined': {
         const { landlock, seccomp, uid, notes } = event.confinement;
         const parts = [`user ${uid}`, landlock === undefined ? 'no landlock' : `landlock ${landlock}`];
@@ -295,31 +349,7 @@ export class Warden implements Controlled {
         if (event.changed) for (const note of notes) this.#record({ type: 'warned', detail: `watcher: ${note}` });
         return;
       }
-      case 'flooded':
-        this.#record({ type: 'denied', door: event.door, reason: 'too often' });
-        return;
-      case 'lost':
-        this.#record({
-          type: 'warned',
-          detail: `${event.packets} packets were lost because the capture ring was full`,
-        });
-        return;
-      case 'interface-lost':
-      case 'interface-back':
-        this.#record({
-          type: 'warned',
-          detail: `interface ${event.name} ${event.type === 'interface-lost' ? 'disappeared' : 'is back'}`,
-        });
-        return;
-      case 'filter-kept':
-        this.#record({ type: 'warned', detail: `the capture filter stays as it was: ${event.reason}` });
-        return;
-      case 'knocked':
-      case 'packet':
-      case 'spent':
-      case 'replayed':
-      case 'unmarked':
-      case 'counted':
+      default:
         return;
     }
   }
@@ -340,6 +370,12 @@ export class Warden implements Controlled {
     const names = this.#config.doors.map((each) => each.name).join(', ');
     throw new Refusal(`There is no door "${name}"; there ${names === '' ? 'are none' : `is ${names}`}`);
   }
+}
+
+/** 64 random bits. */
+function randomSeed(): HashSeed {
+  const [x = 0, y = 0] = crypto.getRandomValues(new Int32Array(2));
+  return [x, y];
 }
 
 function toStatus(grant: LiveGrant, now: number): GrantStatus {

@@ -25,8 +25,8 @@ ssh   tcp/22                 192.0.2.7       25s     knock
                              2001:db8:1:2::  1h 01m  hand (alice)
 web   tcp/80, tcp/8000-8010  closed
 
-BANNED         LEFT
-198.51.100.66  9m 59s
+BANNED         LEFT    BY
+198.51.100.66  9m 59s  20 points
 `;
 
 test('`postern status` shows doors, grants, bans and health', async () => {
@@ -46,6 +46,45 @@ test('`postern status` in a terminal says the same in colour, unless NO_COLOR', 
     await at.runAt(plain, 'status');
     assert.equal(plain.out, STATUS_TEXT);
   }
+});
+
+test('`postern ban`, `unban`, `allow` and `disallow` say what they did', async () => {
+  await using at = await controlDaemon();
+  assert.deepEqual(await at.postern('ban', '192.0.2.66'), done('192.0.2.66 is banned, 10m 00s left\n'));
+  assert.deepEqual(await at.postern('ban', '192.0.2.66', '--for', '1h', '--json'), {
+    ...done('{"source":"192.0.2.66","remaining_ms":3600000,"via":"hand"}\n'),
+  });
+  assert.deepEqual(await at.postern('unban', '198.51.100.66'), done('198.51.100.66 is no longer banned\n'));
+  assert.deepEqual(await at.postern('unban', '192.0.2.66'), done('192.0.2.66 was not banned\n'));
+  assert.deepEqual(await at.postern('allow', '2001:DB8::7'), done('2001:db8::7 passes every door, 10m 00s left\n'));
+  assert.deepEqual(await at.postern('disallow', '192.0.2.66', '--json'), done('{"ended":false}\n'));
+  assert.deepEqual(at.daemon.calls, [
+    'ban 192.0.2.66 undefined',
+    'ban 192.0.2.66 3600000',
+    'unban 198.51.100.66',
+    'unban 192.0.2.66',
+    'allow 2001:db8::7 undefined',
+    'disallow 192.0.2.66',
+  ]);
+  const refused = await at.postern('ban', '192.0.2.7');
+  assert.deepEqual([refused.status, refused.err], [1, 'postern: Cannot ban 192.0.2.7: a door is open for it\n']);
+  assert.equal((await at.postern('ban', 'everybody')).status, 2);
+});
+
+test('`postern attackers` shows who has been probing, and how', async () => {
+  await using at = await controlDaemon();
+  assert.deepEqual(
+    await at.postern('attackers'),
+    done(`\
+SOURCE         SINCE                LAST                 POINTS  TRAPS  TRIES  KNOCKS  PORTS
+198.51.100.66  2030-01-31 11:00:00  2030-01-31 12:00:00  17.5    3      12     1       tcp/23, tcp/22, tcp/81 and 92 others  banned
+`),
+  );
+  const { out } = await at.postern('attackers', '--json', '-n', '5');
+  assert.equal(JSON.parse(out)[0].points, 17.5);
+  assert.deepEqual(at.daemon.calls, ['attackers 20', 'attackers 5']);
+  await using quiet = await controlDaemon({ attackers: async () => [] });
+  assert.deepEqual(await quiet.postern('attackers'), done('Nobody has been probing\n'));
 });
 
 test('`postern status --json` is the status as the socket has it, on one line', async () => {

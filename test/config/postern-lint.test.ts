@@ -81,6 +81,19 @@ describe('parsePosternToml() warns of', () => {
     ]);
   });
 
+  test('traps that honest clients touch', () => {
+    const steps = '"tcp/6000", "udp/8000", "tcp/3000"';
+    const trap = (ports: string): string => `trap = ["${ports}"]\n[public]\nports = ["tcp/80"]\n${door('a', steps)}`;
+    const says = (ports: string, listening: readonly { protocol: 'tcp'; port: number }[] = []): string[] =>
+      lint(trap(ports), { listening });
+    assert.deepEqual(says('tcp/23'), []);
+    assert.deepEqual(says('tcp/2990-3010'), ['1: The trap "tcp/3000" is a step of the door "a": it catches nobody']);
+    assert.deepEqual(says('tcp/80'), ['1: The trap is a public port ("tcp/80"): everybody who connects is caught']);
+    assert.deepEqual(says('tcp/25', [{ protocol: 'tcp', port: 25 }]), [
+      '1: The trap "tcp/25" is a port that somebody listens on: everybody who connects is caught',
+    ]);
+  });
+
   test('UDP steps among the ports of our own traffic, unless reserved', () => {
     const steps = '"tcp/40000", "udp/40001", "tcp/39999"';
     const localPorts = { first: 32768, last: 60999, reserved: [] };

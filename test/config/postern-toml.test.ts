@@ -36,6 +36,10 @@ describe('parsePosternToml() makes doors and settings', () => {
       publicPorts: [],
       log: { syslog: true, level: 'info' },
       firewall: { driver: 'nftables', face: 'auto', ipv6Prefix: 64 },
+      mode: 'guard',
+      allow: [],
+      traps: [],
+      ban: { within: 600_000, duration: 600_000 },
       journal: { keep: 90 * 86_400_000, size: 100_000_000 },
       doors: [
         {
@@ -220,7 +224,7 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
     [
       section('zzzz', 'x = 1'),
       '1: Cannot use the section "[zzzz]"',
-      'The sections here are state, control, capture, public, log, firewall, journal, door',
+      'The sections here are ban, state, control, capture, public, log, firewall, journal, door',
     ],
     [line('sources.alow = []'), '2: Cannot use the key "alow" in [door.a.sources]', 'Did you mean "allow"?'],
     // what has to be there
@@ -414,6 +418,13 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
     ],
     ['[door.my door]\nprotect = ["tcp/9"]', '1: Cannot read the section "[door.my door]"', 'Write [door.my_door]'],
     ['x = """\nabc', '1: Cannot read TOML here: unfinished string', 'Close what is opened here: a quote, "]" or "}"'],
+    ['zzzz = 1', '1: Cannot use the key "zzzz" outside of a section', 'The keys here are mode, allow, trap'],
+    [
+      `allow = ["192.0.2.0/24", "::/0"]\n${DOOR}`,
+      '1: Cannot trust every address: no door would close',
+      'Write the networks that you trust in allow, or set mode = "observe" to try things out',
+    ],
+    ['traps = ["tcp/23"]', '1: Cannot use the key "traps" outside of a section', 'Did you mean "trap"?'],
     [`limit = 99999999999999999999\n${DOOR}`, '1: Cannot use a number of that size', 'Write a smaller number'],
   ];
   for (const [text, expected, hint] of cases) {

@@ -15,7 +15,7 @@ const sessions = [...page.matchAll(/^```console\n\$ nc -U \S+\n([^`]+)^```$/gm)]
   lines.trim().split('\n'),
 );
 
-test('doc/control.md shows sessions', () => assert.equal(sessions.length, 3));
+test('doc/control.md shows sessions', () => assert.equal(sessions.length, 4));
 
 for (const [index, lines] of sessions.entries()) {
   test(`session ${index + 1} of doc/control.md goes as it is shown`, async () => {

@@ -43,7 +43,10 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ['status', /^The line is not JSON/],
   ['[]', /^The line is not a JSON object/],
   ['null', /^The line is not a JSON object/],
-  ['{}', /^"do" is missing: there are help, status, show, open, close, log, follow, reload$/],
+  [
+    '{}',
+    /^"do" is missing: there are help, status, show, open, close, ban, unban, allow, disallow, attackers, log, follow, reload$/,
+  ],
   ['{"do":"stat"}', /^Cannot do "stat": there are help/],
   ['{"do":"constructor"}', /^Cannot do "constructor"/],
   ['{"do":"status","v":2}', /^"v" must be 1: this daemon knows no other version$/],

@@ -1,6 +1,13 @@
 /** A daemon without doors behind it, for what talks to one: it answers from plain values and writes down what it was told to do. */
 
-import { type Controlled, type DoorShown, type LiveEvent, Refusal, type Status } from '../../src/control/controlled.ts';
+import {
+  type Controlled,
+  type DoorShown,
+  type LiveEvent,
+  Refusal,
+  type Status,
+  type Stranger,
+} from '../../src/control/controlled.ts';
 import type { HistoryEntry } from '../../src/core/history.ts';
 
 export const STATUS: Status = {
@@ -18,7 +25,9 @@ export const STATUS: Status = {
     },
     { name: 'web', protect: ['tcp/80', 'tcp/8000-8010'], grants: [] },
   ],
-  bans: [{ source: '198.51.100.66', remaining_ms: 599_000 }],
+  mode: 'guard',
+  bans: [{ source: '198.51.100.66', remaining_ms: 599_000, via: 'points', reason: '20 points' }],
+  allowed: [],
   watcher: {
     pid: 4242,
     restarts: 0,
@@ -26,6 +35,8 @@ export const STATUS: Status = {
     received: 123_456,
     lost: 0,
     drops: { truncated: 3, 'link-type': 1 },
+    sighted: 12,
+    strangers: 3,
     confinement: 'landlock 7, seccomp',
   },
   warnings: [],
@@ -48,6 +59,23 @@ export const ENTRIES: readonly HistoryEntry[] = [
   { id: 2, time: NOON + 1500, type: 'opened', door: 'ssh', source: '192.0.2.7', via: 'knock' },
   { id: 3, time: NOON + 2000, type: 'failed', door: 'ssh', source: '192.0.2.9', reason: 'strays' },
   { id: 4, time: NOON + 31_500, type: 'expired', door: 'ssh', source: '192.0.2.7', via: 'knock' },
+];
+
+export const STRANGERS: readonly Stranger[] = [
+  {
+    source: '198.51.100.66',
+    since: NOON - 3_600_000,
+    last: NOON,
+    traps: 3,
+    closed: 12,
+    unused: 90,
+    failed: 1,
+    scans: 9,
+    ports: ['tcp/23', 'tcp/22', 'tcp/81'],
+    distinct: 95,
+    points: 17.5,
+    banned: true,
+  },
 ];
 
 export interface FakeControlled extends Controlled {
@@ -85,6 +113,29 @@ export function fakeControlled(changes: Partial<Controlled> = {}): FakeControlle
       calls.push(`close ${door} ${source}`);
       known(door);
       return source === undefined ? 2 : source === '192.0.2.7' ? 1 : 0;
+    },
+    ban: async (source, duration, user) => {
+      calls.push(`ban ${source} ${duration}`);
+      users.push(user);
+      if (source === '192.0.2.7') throw new Refusal('Cannot ban 192.0.2.7: a door is open for it');
+      return { source, remaining_ms: duration ?? 600_000, via: 'hand' };
+    },
+    unban: async (source) => {
+      calls.push(`unban ${source}`);
+      return source === '198.51.100.66';
+    },
+    allow: async (source, duration, user) => {
+      calls.push(`allow ${source} ${duration}`);
+      users.push(user);
+      return { source, remaining_ms: duration ?? 600_000, via: 'hand' };
+    },
+    disallow: async (source) => {
+      calls.push(`disallow ${source}`);
+      return false;
+    },
+    attackers: async (limit) => {
+      calls.push(`attackers ${limit}`);
+      return STRANGERS;
     },
     reload: async () => {
       calls.push('reload');

@@ -29,6 +29,8 @@ level = "debug"
 export interface PosterndOptions {
   /** The doors and whatever else, as TOML; sections that `SETTINGS` has are not to come again. */
   readonly doors: string;
+  /** Keys that stand before every section. */
+  readonly top?: string;
   /** Instead of `SETTINGS`. */
   readonly settings?: string;
   /** Where its control socket is; default in the state. */
@@ -46,8 +48,8 @@ export interface PosterndOptions {
 export interface Posternd extends AsyncDisposable {
   readonly folder: string;
   readonly running: Running;
-  /** Other doors, for the next reload. */
-  write(doors: string): void;
+  /** Other doors, and keys before every section, for the next reload. */
+  write(doors: string, top?: string): void;
   /** A file of its folder; '' while there is none. */
   read(name: string): string;
   /** On a connection of its own. */
@@ -73,7 +75,8 @@ export function launchPosternd(host: Host, options: PosterndOptions): Posternd {
   mkdirSync(folder, { recursive: true });
   const names = (options.interfaces ?? [host.interfaces[0]!.name]).map((name) => `"${name}"`);
   const head = `${options.settings ?? SETTINGS}[capture]\ninterfaces = [${names}]\n`;
-  const write = (doors: string): void => writeFileSync(join(folder, 'postern.toml'), head + doors);
+  const write = (doors: string, top = options.top ?? ''): void =>
+    writeFileSync(join(folder, 'postern.toml'), `${top}\n${head}${doors}`);
   write(options.doors);
   const argv = [process.execPath, options.program ?? POSTERND, '-v', '--config', 'postern.toml'];
   const within = options.within ?? 'exec "$0" "$@"';

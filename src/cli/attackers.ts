@@ -1,0 +1,54 @@
+/** `postern attackers`: who has been probing, since when, how, and how often. */
+
+import { type Command, Option } from 'commander';
+import type { WireStranger } from '../control/wire-event.ts';
+import { jsonOption, readLimit } from './arguments.ts';
+import { ask, controlCommand } from './ask.ts';
+import { type Paint, paintFor, type Terminal } from './terminal.ts';
+import { alignColumns, count, harmless, localTime } from './wording.ts';
+
+const USUAL = 20;
+const SHOWN_PORTS = 4;
+
+export function addAttackers(program: Command, end: (status: number) => void, terminal: Terminal): void {
+  controlCommand(program, 'attackers')
+    .description('show who has been probing: traps, protected ports, scans and failed knocks, the worst first')
+    .addOption(new Option('-n, --limit <number>', 'at most so many').argParser(readLimit).default(USUAL))
+    .addOption(jsonOption())
+    .action(async (options: { limit: number; json?: true }, command: Command) => {
+      end(
+        await ask(command, terminal, async (client) => {
+          const strangers = await client.attackers(options.limit);
+          const { stdout, environment } = terminal;
+          const lines = options.json
+            ? [JSON.stringify(strangers)]
+            : describeStrangers(strangers, paintFor(stdout, environment));
+          stdout.write(`${lines.join('\n')}\n`);
+          return 0;
+        }),
+      );
+    });
+}
+
+/** Lines for people. */
+export function describeStrangers(strangers: readonly WireStranger[], paint: Paint): readonly string[] {
+  if (strangers.length === 0) return ['Nobody has been probing'];
+  const heads = ['SOURCE', 'SINCE', 'LAST', 'POINTS', 'TRAPS', 'TRIES', 'KNOCKS', 'PORTS'];
+  const rows = strangers.map((stranger) => [
+    paint(stranger.banned ? 'red' : 'bold', harmless(stranger.source)),
+    localTime(Date.parse(stranger.since)),
+    localTime(Date.parse(stranger.last)),
+    String(stranger.points),
+    String(stranger.traps),
+    String(stranger.closed),
+    String(stranger.failed),
+    describePorts(stranger) + (stranger.banned ? paint('red', '  banned') : ''),
+  ]);
+  return alignColumns([heads.map((head) => paint('dim', head)), ...rows]);
+}
+
+function describePorts({ ports, distinct }: WireStranger): string {
+  const shown = ports.slice(0, SHOWN_PORTS).map(harmless).join(', ');
+  const others = Math.max(distinct, ports.length) - Math.min(SHOWN_PORTS, ports.length);
+  return others > 0 ? `${shown} and ${count(others, 'other')}` : shown || '-';
+}

@@ -1,0 +1,212 @@
+/**
+ * Who is kept out and who always passes: bans, leaves for a while, and the account of strangers, over one firewall and one state.
+ * What people ask for is answered here; what strangers do comes in as sightings and failed knocks.
+ */
+
+import type { PosternConfig } from '../config/postern-config.ts';
+import { Refusal, type SourceStatus, type Stranger } from '../control/controlled.ts';
+import { type Address, isHost, parseAddress, printAddress } from '../core/address.ts';
+import type { HistoryEvent } from '../core/history.ts';
+import type { HashSeed } from '../core/keyed-hash.ts';
+import { contains, type Prefix } from '../core/policy.ts';
+import type { Sighting } from '../core/sightings.ts';
+import { type FirewallDriver, FirewallError, type Standing } from '../firewall/driver.ts';
+import { liveSessions } from '../firewall/sessions.ts';
+import type { State } from '../store/state.ts';
+import { printPort, Strangers } from './strangers.ts';
+import { type LiveSource, TimedSources } from './timed-sources.ts';
+
+export interface VisitorPorts {
+  readonly driver: FirewallDriver;
+  readonly state: State;
+  readonly grantsOf: (source: Address) => readonly string[];
+  readonly record: (event: HistoryEvent) => void;
+  readonly seed: HashSeed;
+  readonly monotonicNow: () => number;
+  readonly wallNow: () => number;
+  readonly after: (delay: number, call: () => void) => () => void;
+}
+
+/** A person's ban or leave, unless said otherwise. */
+const USUAL_TIME = 600_000;
+/** Milliseconds that the list of sessions is good for. */
+const SESSIONS_FRESH = 2000;
+
+export class Visitors {
+  readonly #ports: VisitorPorts;
+  readonly #bans: TimedSources;
+  readonly #allowed: TimedSources;
+  readonly #strangers: Strangers;
+  #config: PosternConfig;
+  #sessions: { readonly at: number; readonly sources: Promise<readonly Address[]> } | undefined;
+
+  constructor(ports: VisitorPorts, config: PosternConfig) {
+    const { driver, state, record, grantsOf, wallNow } = ports;
+    this.#ports = ports;
+    this.#config = config;
+    const clocks = { monotonicNow: ports.monotonicNow, wallNow, after: ports.after };
+    const common = { record, ipv6Prefix: () => this.#config.firewall.ipv6Prefix, ...clocks };
+    this.#bans = new TimedSources({
+      ...common,
+      rows: state.bans,
+      put: (ban) => driver.ban(ban),
+      take: (source) => driver.unban(source),
+      words: { began: 'banned', ended: 'unbanned' },
+    });
+    this.#allowed = new TimedSources({
+      ...common,
+      rows: state.allowed,
+      put: (allowed) => driver.allow(allowed),
+      take: (source) => driver.disallow(source),
+      words: { began: 'allowed', ended: 'disallowed' },
+    });
+    this.#strangers = new Strangers(
+      {
+        seed: ports.seed,
+        bans: this.#bans,
+        allowed: this.#allowed,
+        grantsOf,
+        hasSession: (source) => this.#hasSession(source),
+        record,
+        wallNow,
+      },
+      settingsOf(config),
+    );
+  }
+
+  configure(config: PosternConfig): void {
+    this.#config = config;
+    this.#sessions = undefined;
+    this.#strangers.configure(settingsOf(config));
+  }
+
+  /** Once at start, when the guard stands. */
+  async reconcile({ bans, allowed }: Standing): Promise<void> {
+    await this.#bans.reconcile(bans);
+    await this.#allowed.reconcile(allowed);
+  }
+
+  /** After somebody else has emptied the kernel's tables. */
+  async restore(): Promise<void> {
+    await this.#allowed.restore();
+    await this.#bans.restore();
+  }
+
+  release(): void {
+    this.#bans.release();
+    this.#allowed.release();
+  }
+
+  sighted(sighting: Sighting): void {
+    this.#strangers.sighted(sighting);
+  }
+
+  failed(source: Address): void {
+    this.#strangers.failed(source);
+  }
+
+  /** May this source's right knock open a door? */
+  knocked(source: Address): Promise<boolean> {
+    return this.#strangers.knocked(source);
+  }
+
+  /** For `status`. */
+  standing(): { readonly bans: readonly SourceStatus[]; readonly allowed: readonly SourceStatus[] } {
+    const show = (sources: TimedSources): readonly SourceStatus[] => sources.live().map((each) => this.#show(each));
+    return { bans: show(this.#bans), allowed: show(this.#allowed) };
+  }
+
+  /** The weightiest first. */
+  strangers(most: number): readonly Stranger[] {
+    return this.#strangers.list(most).map(({ source, since, last, ports, points, ...rest }) => ({
+      ...rest,
+      source: printAddress(source),
+      since,
+      last,
+      ports: ports.map(printPort),
+      points: Math.round(points * 10) / 10,
+      banned: this.#bans.get(source) !== undefined,
+    }));
+  }
+
+  async ban(text: string, duration: number | undefined, user: string | undefined): Promise<SourceStatus> {
+    const source = readHost(text);
+    const safe = await this.#strangers.safe(source);
+    if (safe !== undefined) throw new Refusal(`Cannot ban ${text}: ${WHY_SAFE[safe]}`);
+    return this.#put(this.#bans, source, duration, user);
+  }
+
+  async allow(text: string, duration: number | undefined, user: string | undefined): Promise<SourceStatus> {
+    return this.#put(this.#allowed, readHost(text), duration, user);
+  }
+
+  async unban(text: string, user: string | undefined): Promise<boolean> {
+    return this.#end(this.#bans, readHost(text), user);
+  }
+
+  async disallow(text: string, user: string | undefined): Promise<boolean> {
+    return this.#end(this.#allowed, readHost(text), user);
+  }
+
+  async #put(
+    sources: TimedSources,
+    source: Address,
+    duration = USUAL_TIME,
+    user: string | undefined,
+  ): Promise<SourceStatus> {
+    const cause = { via: 'hand', ...(user !== undefined && { user }), reason: '' } as const;
+    return refused(async () => this.#show(await sources.put(source, duration, cause)));
+  }
+
+  #end(sources: TimedSources, source: Address, user: string | undefined): Promise<boolean> {
+    return refused(() => sources.end(source, 'by hand', user));
+  }
+
+  #show({ source, until, via, user, reason }: LiveSource): SourceStatus {
+    return {
+      source: printAddress(source),
+      remaining_ms: Math.max(0, Math.round(until - this.#ports.monotonicNow())),
+      via,
+      ...(user !== undefined && { user }),
+      ...(reason !== '' && { reason }),
+    };
+  }
+
+  /** Looked up for many sources at once: an attack asks for each. */
+  async #hasSession(block: Prefix): Promise<boolean> {
+    const now = this.#ports.monotonicNow();
+    if (!this.#sessions || now - this.#sessions.at > SESSIONS_FRESH) {
+      const ranges = this.#config.doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
+      const isGuarded = (port: number): boolean => ranges.some(({ first, last }) => first <= port && port <= last);
+      const sources = liveSessions(isGuarded, true).then((sessions) => sessions.map(({ source }) => source));
+      this.#sessions = { at: now, sources };
+    }
+    return (await this.#sessions.sources).some((source) => contains(block, source));
+  }
+}
+
+const WHY_SAFE = {
+  trusted: 'the configuration trusts it ("allow")',
+  allowed: 'it may pass for a while (postern disallow ends that)',
+  granted: 'a door is open for it (postern close ends that)',
+  session: 'it has a session with a protected port',
+} as const;
+
+function settingsOf({ allow, doors, ban, firewall, mode }: PosternConfig) {
+  return { trusted: allow, doors, ban, ipv6Prefix: firewall.ipv6Prefix, observe: mode === 'observe' };
+}
+
+function readHost(text: string): Address {
+  const source = parseAddress(text);
+  if (!source || !isHost(source)) throw new Refusal(`"${text}" is not the address of a host`);
+  return source;
+}
+
+async function refused<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof FirewallError) throw new Refusal(error.message);
+    throw error;
+  }
+}
