@@ -1,45 +1,79 @@
 /**
- * `postern check`: every problem of a configuration at once, be it a postern.toml or a knockd.conf; exit 0 when a daemon would
- * take it, 1 when not.
+ * `postern check`: every problem of a configuration at once, be it a postern.toml or a knockd.conf, and what this host's own firewall
+ * would do to it; exit 0 when a daemon would take it, 1 when not.
  */
 
-import { existsSync } from 'node:fs';
-import { styleText } from 'node:util';
+import { existsSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { PosternConfig } from '../config/postern-config.ts';
+import { finding, type Problem, printProblem } from '../config/problem.ts';
+import { resolveFace } from '../firewall/drivers.ts';
+import { preflight } from '../firewall/preflight.ts';
+import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
+import { DEFAULT_CONFIG } from './daemon-socket.ts';
 import { absolute, loadKnockdConf } from './load-knockd-conf.ts';
 import { isPosternToml, loadPosternToml } from './load-postern-toml.ts';
+import { paintFor, type Terminal } from './terminal.ts';
+import { count } from './wording.ts';
 
-const NATIVE = '/etc/postern/postern.toml';
 const KNOCKD = '/etc/knockd.conf';
 
-export function addCheck(program: Command, end: (status: number) => void): void {
+export function addCheck(program: Command, end: (status: number) => void, terminal: Terminal): void {
   program
     .command('check')
-    .description('check a configuration and name all its problems')
+    .description('check a configuration, and as root the host around it, and name all problems')
     .argument(
       '[file]',
-      `the configuration (default: that of --config, else ${NATIVE}, or ${KNOCKD} where there is none)`,
+      `the configuration (default: that of --config, else ${DEFAULT_CONFIG}, or ${KNOCKD} where there is none)`,
     )
     .option('--strict', 'warnings count as errors', false)
     .option('--json', 'print the problems as one JSON array', false)
-    .action((given: string | undefined, options: { strict: boolean; json: boolean }) => {
-      const file = given ?? program.opts<{ config?: string }>().config ?? (existsSync(NATIVE) ? NATIVE : KNOCKD);
+    .action(async (given: string | undefined, options: { strict: boolean; json: boolean }) => {
+      const { stdout, stderr, environment } = terminal;
+      const standard = existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : KNOCKD;
+      const file = given ?? program.opts<{ config?: string }>().config ?? standard;
       const path = absolute(file);
-      const load = isPosternToml(path) ? loadPosternToml : loadKnockdConf;
-      const loaded = load(path, { shownAs: file, strict: options.strict });
-      const errors = loaded.problems.filter((problem) => problem.severity === 'error').length;
-      const warnings = loaded.problems.length - errors;
-      if (options.json) process.stdout.write(`${JSON.stringify(loaded.problems)}\n`);
-      else for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
-      if (!options.json && loaded.config) {
-        const doors = count(loaded.config.doors.length, 'door');
-        const doubts = warnings === 0 ? '' : `, ${count(warnings, 'warning')}`;
-        process.stdout.write(`${styleText('green', 'ok', { stream: process.stdout })}: ${doors}${doubts}\n`);
+      const isNative = isPosternToml(path);
+      const loaded = isNative
+        ? loadPosternToml(path, { shownAs: file, strict: options.strict })
+        : loadKnockdConf(path, { shownAs: file, strict: options.strict });
+      const host = [
+        ...lintSecrecy(path, file),
+        ...(loaded.config && isNative ? await lintHost(loaded.config as PosternConfig, file) : []),
+      ];
+      const problems = [...loaded.problems, ...host];
+      if (options.json) stdout.write(`${JSON.stringify(problems)}\n`);
+      else for (const line of [...loaded.complaints, ...host.map(printProblem)]) stderr.write(`${line}\n`);
+      if (!loaded.config) return end(1);
+      if (options.strict && host.length > 0) {
+        stderr.write(`${file}: refused because of its warnings (--strict)\n`);
+        return end(1);
       }
-      end(loaded.config ? 0 : 1);
+      const warnings = problems.filter(({ severity }) => severity === 'warning').length;
+      const doubts = warnings === 0 ? '' : `, ${count(warnings, 'warning')}`;
+      const good = paintFor(stdout, environment)('green', 'ok');
+      if (!options.json) stdout.write(`${file}: ${good}: ${count(loaded.config.doors.length, 'door')}${doubts}\n`);
+      end(0);
     });
 }
 
-function count(number: number, thing: string): string {
-  return `${number} ${thing}${number === 1 ? '' : 's'}`;
+/** The sequences are secrets. */
+function lintSecrecy(path: string, file: string): Problem[] {
+  try {
+    if ((statSync(path).mode & 0o004) === 0) return [];
+  } catch {
+    return [];
+  }
+  const message = 'Everybody on this machine can read it, and with it the knocks';
+  return [{ file, line: 0, ...finding('warning', message, `Run chmod 600 ${file}`) }];
+}
+
+/** Would the host's own firewall let in who has a grant? Only root can see. */
+async function lintHost({ doors, firewall }: PosternConfig, file: string): Promise<Problem[]> {
+  if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
+  const { face } = await resolveFace(firewall.face);
+  const found = await preflight(doors, face);
+  return found
+    .filter(({ severity }) => severity !== 'note')
+    .map(({ message, hint }) => ({ file, line: 0, ...finding('warning', message, hint) }));
 }

@@ -3,12 +3,15 @@
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { PosternConfig } from '../config/postern-config.ts';
-import type { Surroundings } from '../config/postern-lint.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
 import { type Problem, printProblem } from '../config/problem.ts';
+import type { Surroundings } from '../config/surroundings-lint.ts';
+import { driversHere } from '../firewall/drivers.ts';
 import { reasonOf } from '../keeper/journal.ts';
+import { interfaceNames } from '../platform/interfaces.ts';
 import { listeningPorts } from '../platform/listeners.ts';
 import { localPorts } from '../platform/local-ports.ts';
+import { canRun } from '../platform/programs.ts';
 import type { LoadOptions } from './load-knockd-conf.ts';
 
 export interface LoadedToml {
@@ -40,6 +43,9 @@ function surroundings(): Surroundings {
   return {
     listening: listeningPorts().map((port) => ({ protocol: 'tcp', port })),
     ...(own && { localPorts: own }),
+    drivers: driversHere(),
+    interfaces: interfaceNames(),
+    canRun,
   };
 }
 

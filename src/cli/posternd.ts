@@ -11,7 +11,6 @@ import { type ControlServer, serveControl } from '../control/server.ts';
 import { SocketError } from '../control/socket-file.ts';
 import type { FirewallDriver } from '../firewall/driver.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
-import { preflight } from '../firewall/preflight.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { levelOf, matters, printEvent } from '../keeper/history-words.ts';
 import { Journal, reasonOf } from '../keeper/journal.ts';
@@ -27,6 +26,7 @@ import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
 import { openState } from '../store/state.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { HostFindings } from './host-findings.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { readVersion } from './version.ts';
@@ -62,14 +62,6 @@ export async function main(argv: readonly string[]): Promise<number> {
   const loaded = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
   for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
   if (!loaded.config) return 1;
-  const inKernel = loaded.config.doors.find((door) => door.engine === 'kernel');
-  if (inKernel) {
-    process.stderr.write(
-      `${given.config}:${inKernel.line}: Door "${inKernel.name}" asks for engine = "kernel", which this version does not have\n` +
-        'hint: leave the key out, the daemon then recognizes the knock\n',
-    );
-    return 1;
-  }
   try {
     return await run(given, loaded.config);
   } catch (error) {
@@ -99,6 +91,7 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
   const driver: FirewallDriver = openDriver(config.firewall.driver, { warn });
+  const findings = new HostFindings(monotonicNow);
   const firstFace = resolveFace(config.firewall.face);
   let level = config.log.level;
   const warden: Warden = new Warden(
@@ -106,7 +99,7 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
       driver,
       state,
       version: readVersion(),
-      warnings,
+      warnings: () => [...warnings, ...findings.lines()],
       say: limitStrangers((event) => {
         if (matters(levelOf(event), level)) journal.event(printEvent(event));
       }, monotonicNow),
@@ -123,6 +116,7 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
         journal.useSyslog(next.log.syslog);
         journal.openFile(next.log.file);
         state.history.retain(retentionOf(next));
+        void resolveFace(next.firewall.face).then(({ face }) => findings.lookUp(next, face));
       },
       face: (current) => (current === config ? firstFace : resolveFace(current.firewall.face)),
       over: (reason) => {
@@ -132,8 +126,7 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
     },
     config,
   );
-  const { face } = await firstFace;
-  for (const { severity, message, hint } of await preflight(config.doors, face)) {
+  for (const { severity, message, hint } of await findings.lookUp(config, (await firstFace).face)) {
     journal.error(`${severity}: ${message}`);
     journal.error(`hint: ${hint}`);
   }

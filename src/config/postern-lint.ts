@@ -14,14 +14,7 @@ import { printDuration } from './quantity.ts';
 import type { PathFinding } from './schema-problems.ts';
 import { lintNeighbours, lintScan, type Sequenced } from './sequence-lint.ts';
 import { countingGaps } from './strays.ts';
-
-/** What the host has to do with the doors, where it is known. */
-export interface Surroundings {
-  /** Ports that somebody listens on. */
-  readonly listening?: readonly Step[];
-  /** Where the host takes the local ports of its own traffic from (net.ipv4.ip_local_port_range), less those reserved. */
-  readonly localPorts?: { readonly first: number; readonly last: number; readonly reserved: readonly number[] };
-}
+import type { Surroundings } from './surroundings-lint.ts';
 
 /** Where the keys of a door stand. */
 export type LineOf = (path: readonly (string | number)[]) => number;

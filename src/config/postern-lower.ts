@@ -89,7 +89,12 @@ export function lowerSettings(draft: PosternDraft, directory: string): Omit<Post
 }
 
 /** Errors of a door that each of its values hides. */
-export function* judgeDoor(name: string, { knock }: DoorDraft): Generator<PathFinding> {
+export function* judgeDoor(name: string, { knock, engine }: DoorDraft): Generator<PathFinding> {
+  if (engine === 'kernel') {
+    const message = 'Cannot have the kernel recognize knocks: this version does not know how';
+    const about = finding('error', message, 'Leave engine out: the daemon recognizes the knock');
+    yield { path: ['door', name, 'engine'], about };
+  }
   if (knock) {
     const seen = new Map<string, boolean>();
     for (const [index, flag] of knock.flags.entries()) {

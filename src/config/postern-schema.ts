@@ -117,7 +117,7 @@ export const door = v.pipe(
     engine: v.optional(
       key(
         choice(['daemon', 'kernel']),
-        'Who recognizes the knock: the watcher, or rules in the kernel that need no process.',
+        'Who recognizes the knock: the watcher (`daemon`). `kernel`, rules that need no process, is not available yet and refused.',
       ),
       'daemon',
     ),

@@ -5,7 +5,7 @@
 
 import * as v from 'valibot';
 import type { PosternConfig, PosternDoor } from './postern-config.ts';
-import { lintDoors, type Surroundings } from './postern-lint.ts';
+import { lintDoors } from './postern-lint.ts';
 import { directoryOf, judgeDoor, judgeSettings, lowerDoors, lowerSettings } from './postern-lower.ts';
 import { type DoorDraft, door as doorSchema, type PosternDraft, posternSchema } from './postern-schema.ts';
 import { finding, type Problem } from './problem.ts';
@@ -14,6 +14,7 @@ import { explainIssue, findLacks, type PathFinding } from './schema-problems.ts'
 import { shapeOf } from './schema-shape.ts';
 import { doorName } from './schema-values.ts';
 import { findStrangeKeys } from './strange-keys.ts';
+import { lintSurroundings, type Surroundings } from './surroundings-lint.ts';
 import { locateKeys, type Path, type Positions } from './toml-positions.ts';
 import { readToml } from './toml-syntax.ts';
 
@@ -77,6 +78,7 @@ function read(
   );
   const lineOf = (path: Path): number => positions.lineOf(path);
   for (const found of lintDoors(doors, { ...settings, surroundings, lineOf, strays, unsure })) tell(found);
+  for (const found of lintSurroundings({ ...settings, doors }, surroundings)) tell(found);
   if (errors === 0 && doors.length === 0) {
     tell({
       path: [],

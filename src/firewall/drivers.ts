@@ -19,10 +19,16 @@ const DRIVERS: Readonly<Record<string, (options: DriverOptions) => FirewallDrive
   pf: openPf,
 };
 
+/** The drivers for firewalls that this kind of system can have. */
+export function driversHere(): readonly string[] {
+  if (process.platform === 'linux') return ['nftables', 'iptables'];
+  return process.platform === 'freebsd' ? ['pf', 'ipfw'] : ['pf'];
+}
+
 /** Opens the driver. Throws a `FirewallError` where this host has no such firewall, or we no such driver. */
 export function openDriver(name: string, options: DriverOptions = {}): FirewallDriver {
-  const open = Object.hasOwn(DRIVERS, name) ? DRIVERS[name] : undefined;
-  if (open === undefined) throw new FirewallError(`Cannot use firewall "${name}": there is no driver for it`);
+  const open = Object.hasOwn(DRIVERS, name) && driversHere().includes(name) ? DRIVERS[name] : undefined;
+  if (open === undefined) throw new FirewallError(`Cannot use firewall "${name}": this system has none of that name`);
   return open(options);
 }
 

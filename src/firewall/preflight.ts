@@ -174,39 +174,39 @@ function refusedFinding(
   const families = versions.map((version) => `IPv${version}`).join(' and ');
   const by = place.description;
   const subject = `Port ${portText(segment)} of ${doorsText(segment)}`;
+  const after = 'once the guard stands: it decides who gets that far';
   const hint = remedy(segment, place, versions);
   if (fate === 'unknown') {
     return {
       severity: 'warning',
       message: `${subject}: cannot tell whether ${by} lets a granted client in over ${families}`,
-      hint: `if it does not: ${hint}`,
+      hint: `${hint} # if it does not, ${after}`,
     };
   }
   return {
     severity: 'error',
     message: `${subject}: ${by} refuses a granted client, too, over ${families}`,
-    hint,
+    hint: `${hint} # ${after}`,
   };
 }
 
-/** The host firewall has to let the port in once, for everybody: who gets that far is decided by the guard, which comes before it. */
+/** A command, to be run as it stands (a shell passes over the remark behind it): the host firewall has to let the port in once, for everybody. */
 function remedy(segment: PortSegment, { owner, table, chain }: Place, versions: readonly (4 | 6)[]): string {
   const { protocol, first, last } = segment;
   const range = (dash: string): string => (first === last ? `${first}` : `${first}${dash}${last}`);
-  const after = 'once the guard stands; it decides who gets that far';
   switch (owner) {
     case 'ufw':
-      return `ufw allow ${range(':')}/${protocol} (${after})`;
+      return `ufw allow ${range(':')}/${protocol}`;
     case 'firewalld':
-      return `firewall-cmd --permanent --add-port=${range('-')}/${protocol} && firewall-cmd --reload (${after})`;
+      return `firewall-cmd --permanent --add-port=${range('-')}/${protocol} && firewall-cmd --reload`;
     case 'iptables': {
       const legacy = table.source === 'iptables-legacy' ? '-legacy' : '';
       const programs = versions.map((version) => `${version === 4 ? 'iptables' : 'ip6tables'}${legacy}`);
       const rule = `-I ${chain.name} -p ${protocol} --dport ${range(':')} -j ACCEPT`;
-      return `${programs.map((program) => `${program} ${rule}`).join(' && ')} (${after})`;
+      return `${programs.map((program) => `${program} ${rule}`).join(' && ')}`;
     }
     default:
-      return `nft insert rule ${table.family} ${table.name} ${chain.name} ${protocol} dport ${range('-')} accept (${after})`;
+      return `nft insert rule ${table.family} ${table.name} ${chain.name} ${protocol} dport ${range('-')} accept`;
   }
 }
 

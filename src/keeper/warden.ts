@@ -57,7 +57,8 @@ export interface WardenPorts {
   /** A configuration that was loaded is in force. */
   readonly loaded: (config: PosternConfig) => void;
   readonly face: (config: PosternConfig) => Promise<Face>;
-  readonly warnings: readonly string[];
+  /** For `status`: what holds at the moment. */
+  readonly warnings: () => readonly string[];
   /** Nobody can listen any more. */
   readonly over: (reason: string) => void;
 }
@@ -201,7 +202,7 @@ export class Warden implements Controlled {
         strangers: counts?.strangers ?? 0,
         confinement: this.#confinement,
       },
-      warnings: [...this.#ports.warnings, ...(problem === undefined ? [] : [problem])],
+      warnings: [...this.#ports.warnings(), ...(problem === undefined ? [] : [problem])],
     };
   }
 

@@ -3,6 +3,7 @@
  * up to a second after it came up is every interface.
  */
 
+import { readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { type Address, family, ipv4, parseAddress } from '../core/address.ts';
 import { interfaceAddresses } from './libc.ts';
@@ -14,6 +15,15 @@ export function addressesOf(name: string, ipv6: boolean): readonly Address[] {
     .filter((entry) => name === 'any' || entry.name === name)
     .map((entry) => entry.address)
     .filter((address) => ipv6 || family(address) === 4);
+}
+
+/** The interfaces there are, with or without addresses. */
+export function interfaceNames(): readonly string[] {
+  try {
+    return readdirSync('/sys/class/net');
+  } catch {
+    return Object.keys(networkInterfaces());
+  }
 }
 
 interface InterfaceAddress {

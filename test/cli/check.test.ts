@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -27,7 +27,7 @@ function postern(...argv: readonly string[]): {
 }
 
 function write(name: string, text: string): string {
-  writeFileSync(join(directory, name), text);
+  writeFileSync(join(directory, name), text, { mode: 0o600 });
   return name;
 }
 
@@ -41,19 +41,27 @@ stop_command = iptables -D INPUT -s %IP% -p tcp --dport 22 -j ACCEPT
 `;
 
 test('postern check takes a good postern.toml', () => {
-  assert.deepEqual(postern('check', write('good.toml', GOOD)), { status: 0, stdout: 'ok: 1 door\n', stderr: '' });
+  assert.deepEqual(postern('check', write('good.toml', GOOD)), {
+    status: 0,
+    stdout: 'good.toml: ok: 1 door\n',
+    stderr: '',
+  });
 });
 
 test('postern check knows a postern.toml of another name by its doors', () => {
-  assert.equal(postern('check', write('good.conf', GOOD)).stdout, 'ok: 1 door\n');
+  assert.equal(postern('check', write('good.conf', GOOD)).stdout, 'good.conf: ok: 1 door\n');
 });
 
 test('postern check takes a knockd.conf as before', () => {
-  assert.deepEqual(postern('check', write('knockd.conf', KNOCKD)), { status: 0, stdout: 'ok: 1 door\n', stderr: '' });
+  assert.deepEqual(postern('check', write('knockd.conf', KNOCKD)), {
+    status: 0,
+    stdout: 'knockd.conf: ok: 1 door\n',
+    stderr: '',
+  });
 });
 
 test('postern check looks at the file of --config', () => {
-  assert.equal(postern('--config', write('good.toml', GOOD), 'check').stdout, 'ok: 1 door\n');
+  assert.equal(postern('--config', write('good.toml', GOOD), 'check').stdout, 'good.toml: ok: 1 door\n');
 });
 
 test('postern check names every problem with file, line and hint, and fails', () => {
@@ -71,11 +79,23 @@ test('postern check lets warnings pass, but not with --strict', () => {
   const file = write('doubtful.toml', DOUBTFUL);
   const lenient = postern('check', file);
   assert.equal(lenient.status, 0);
-  assert.equal(lenient.stdout, 'ok: 1 door, 1 warning\n');
+  assert.equal(lenient.stdout, 'doubtful.toml: ok: 1 door, 1 warning\n');
   assert.match(lenient.stderr, /^doubtful\.toml:1: warning: The door "ssh" closes tcp\/22 and has no knock/);
   const strict = postern('check', '--strict', file);
   assert.equal(strict.status, 1);
   assert.match(strict.stderr, /doubtful\.toml: refused because of its warnings \(--strict\)\n$/);
+});
+
+test('postern check warns of a file that everybody can read', () => {
+  const file = write('open.toml', GOOD);
+  chmodSync(join(directory, file), 0o644);
+  assert.deepEqual(postern('check', file), {
+    status: 0,
+    stdout: 'open.toml: ok: 1 door, 1 warning\n',
+    stderr:
+      'open.toml: warning: Everybody on this machine can read it, and with it the knocks\nhint: Run chmod 600 open.toml\n',
+  });
+  assert.equal(postern('check', '--strict', file).status, 1);
 });
 
 test('postern check --json prints the problems as one list', () => {
@@ -99,7 +119,7 @@ test('postern import writes a file that postern check takes, for nobody else to 
   assert.equal(written.status, 0);
   assert.match(written.stderr, /^knockd\.conf: These doors close their ports themselves/);
   assert.equal(statSync(join(directory, 'new.toml')).mode & 0o777, 0o600);
-  assert.equal(postern('check', 'new.toml').stdout, 'ok: 1 door\n');
+  assert.equal(postern('check', 'new.toml').stdout, 'new.toml: ok: 1 door\n');
   const printed = postern('import', file);
   assert.equal(printed.stdout, readFileSync(join(directory, 'new.toml'), 'utf8'));
 });

@@ -95,7 +95,7 @@ protect = ["tcp/8000-8010", "tcp/8005-8020", "udp/53"]
 open_for = "1h30m"
 renew = false
 close = "kill"
-engine = "kernel"
+engine = "daemon"
 sources = { allow = ["192.0.2.0/24", "2001:db8::/32"], deny = ["192.0.2.66"] }
 limit = 20
 on_open = ["/bin/logger", "open"]
@@ -121,7 +121,7 @@ target = "192.0.2.1"
     assert.deepEqual(door, {
       name: 'web',
       line: 21,
-      engine: 'kernel',
+      engine: 'daemon',
       protect: [
         { protocol: 'tcp', first: 8000, last: 8020 },
         { protocol: 'udp', first: 53, last: 53 },
@@ -423,6 +423,11 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
       `allow = ["192.0.2.0/24", "::/0"]\n${DOOR}`,
       '1: Cannot trust every address: no door would close',
       'Write the networks that you trust in allow, or set mode = "observe" to try things out',
+    ],
+    [
+      `${DOOR}`.replace('protect', 'engine = "kernel"\nprotect'),
+      '2: Cannot have the kernel recognize knocks: this version does not know how',
+      'Leave engine out: the daemon recognizes the knock',
     ],
     ['traps = ["tcp/23"]', '1: Cannot use the key "traps" outside of a section', 'Did you mean "trap"?'],
     [`limit = 99999999999999999999\n${DOOR}`, '1: Cannot use a number of that size', 'Write a smaller number'],

@@ -87,7 +87,7 @@ describe('posternd beside other owners of the firewall', () => {
         await using daemon = await startPosternd(server, { doors: sshDoor('1h').replace('tcp/22', 'tcp/80') });
         await daemon.running.waitForLine(new RegExp(`^error: Port tcp/80 of door "ssh": ${owner.name} \\(.*refuses`));
         const [hint] = await daemon.running.waitForLine(/^hint: .*/);
-        assert.ok(hint.startsWith(`hint: ${owner.hint} (`), hint);
+        assert.ok(hint.startsWith(`hint: ${owner.hint} # `), hint);
         await startSender(topology.hosts.client).send(`src=${ALICE} dst=${SERVER}: ${KNOCK}`);
         await daemon.running.waitForLine(/^ssh: opened for/);
         assert.deepEqual([await reaches(ALICE), await reaches(BOB)], [false, false]);

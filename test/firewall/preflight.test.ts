@@ -156,10 +156,10 @@ describe('findings', () => {
         severity: 'error',
         message:
           'Port tcp/22 of door "ssh": ufw (chain INPUT of iptables) refuses a granted client, too, over IPv4 and IPv6',
-        hint: 'ufw allow 22/tcp (once the guard stands; it decides who gets that far)',
+        hint: 'ufw allow 22/tcp # once the guard stands: it decides who gets that far',
       },
     ]);
-    assert.match(judgeHost([doorPolicy('x', ['udp/5000-5010'])], ufw)[0]!.hint, /^ufw allow 5000:5010\/udp /);
+    assert.match(judgeHost([doorPolicy('x', ['udp/5000-5010'])], ufw)[0]!.hint, /^ufw allow 5000:5010\/udp # /);
     assert.equal(judgeFace(ufw), 'drop');
   });
 
@@ -198,6 +198,6 @@ describe('findings', () => {
       iptables: [{ version: 6, source: 'iptables-legacy', text: '*filter\n:INPUT DROP [0:0]\nCOMMIT\n' }],
     });
     assert.match(finding!.message, /chain INPUT of iptables-legacy refuses a granted client, too, over IPv6$/);
-    assert.match(finding!.hint, /^ip6tables-legacy -I INPUT -p tcp --dport 22 -j ACCEPT /);
+    assert.match(finding!.hint, /^ip6tables-legacy -I INPUT -p tcp --dport 22 -j ACCEPT # /);
   });
 });

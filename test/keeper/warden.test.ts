@@ -64,7 +64,7 @@ function scene() {
         for (let round = 0; round < 20 / doors.length; round += 1) await Promise.resolve();
         return { face: 'drop' };
       },
-      warnings: [],
+      warnings: () => [],
       over: () => {},
     },
     configOf(SSH),

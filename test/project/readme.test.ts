@@ -55,21 +55,21 @@ for (const page of ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md
 
 test('`postern check` says of the sample configuration what the README shows', () => {
   const file = join(folder, 'knockd.conf');
-  writeFileSync(file, DEBIAN);
+  writeFileSync(file, DEBIAN, { mode: 0o640 });
   const shown = blocks('console').find((block) => block.includes('postern check /etc/knockd.conf'))!;
   const { stdout, stderr, status } = run('postern', ['check', file]);
   assert.deepEqual(
     { stdout, stderr, status },
-    { stdout: shown.split('\n').slice(1).join('\n'), stderr: '', status: 0 },
+    { stdout: shown.split('\n').slice(1).join('\n').replace('/etc/knockd.conf', file), stderr: '', status: 0 },
   );
 });
 
 test('the postern.toml of the README is taken without a doubt', () => {
   for (const block of blocks('toml')) {
     const file = join(folder, 'postern.toml');
-    writeFileSync(file, block);
+    writeFileSync(file, block, { mode: 0o600 });
     const { stdout, stderr, status } = run('postern', ['check', '--strict', file]);
-    assert.deepEqual({ stdout, stderr, status }, { stdout: 'ok: 1 door\n', stderr: '', status: 0 });
+    assert.deepEqual({ stdout, stderr, status }, { stdout: `${file}: ok: 1 door\n`, stderr: '', status: 0 });
   }
 });
 
