@@ -14,6 +14,11 @@ import { localPorts } from '../platform/local-ports.ts';
 import { canRun } from '../platform/programs.ts';
 import type { LoadOptions } from './load-knockd-conf.ts';
 
+export interface LoadTomlOptions extends Pick<LoadOptions, 'shownAs' | 'strict'> {
+  /** A daemon says itself what it cannot listen on. */
+  readonly starting?: boolean;
+}
+
 export interface LoadedToml {
   /** Every problem, printed; or that the file cannot be read. */
   readonly complaints: readonly string[];
@@ -23,28 +28,32 @@ export interface LoadedToml {
 }
 
 /** Reads and judges the file at an absolute path; relative paths in it count from its directory. */
-export function loadPosternToml(path: string, options: Pick<LoadOptions, 'shownAs' | 'strict'>): LoadedToml {
-  const { shownAs, strict } = options;
+export function loadPosternToml(path: string, options: LoadTomlOptions): LoadedToml {
+  const { shownAs, strict, starting = false } = options;
   let text: Uint8Array;
   try {
     text = readFileSync(path);
   } catch (error) {
     return { complaints: [`${shownAs}: ${reasonOf(error)}`], problems: [], config: undefined };
   }
-  const result = parsePosternToml(text, { file: shownAs, directory: dirname(path), surroundings: surroundings() });
+  const result = parsePosternToml(text, {
+    file: shownAs,
+    directory: dirname(path),
+    surroundings: surroundings(starting),
+  });
   const complaints = result.problems.map(printProblem);
   const refused = strict && result.ok && result.problems.length > 0;
   if (refused) complaints.push(`${shownAs}: refused because of its warnings (--strict)`);
   return { complaints, problems: result.problems, config: result.ok && !refused ? result.config : undefined };
 }
 
-function surroundings(): Surroundings {
+function surroundings(starting: boolean): Surroundings {
   const own = localPorts();
   return {
     listening: listeningPorts().map((port) => ({ protocol: 'tcp', port })),
     ...(own && { localPorts: own }),
     drivers: driversHere(),
-    interfaces: interfaceNames(),
+    ...(!starting && { interfaces: interfaceNames() }),
     canRun,
   };
 }

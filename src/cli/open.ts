@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import { jsonOption, readAddress, readDurationText } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
 import type { Terminal } from './terminal.ts';
-import { harmless, timeLeft } from './wording.ts';
+import { harmless, placeText, timeLeft } from './wording.ts';
 
 export function addOpen(program: Command, end: (status: number) => void, terminal: Terminal): void {
   controlCommand(program, 'open')
@@ -23,7 +23,7 @@ export function addOpen(program: Command, end: (status: number) => void, termina
           const grant = await client.open(door, source, options.for);
           const text = options.json
             ? JSON.stringify(grant)
-            : `${harmless(door)} is open for ${harmless(grant.source)}, ${timeLeft(grant.remaining_ms)} left`;
+            : `${harmless(door)} is open for ${placeText(grant)}, ${timeLeft(grant.remaining_ms)} left`;
           terminal.stdout.write(`${text}\n`);
           return 0;
         }),

@@ -9,7 +9,7 @@ import type { PosternConfig } from '../config/postern-config.ts';
 import { Refusal } from '../control/controlled.ts';
 import { type ControlServer, serveControl } from '../control/server.ts';
 import { SocketError } from '../control/socket-file.ts';
-import type { FirewallDriver } from '../firewall/driver.ts';
+import { type FirewallDriver, FirewallError } from '../firewall/driver.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { levelOf, matters, printEvent } from '../keeper/history-words.ts';
@@ -59,14 +59,18 @@ export async function main(argv: readonly string[]): Promise<number> {
     return (error as { exitCode?: number }).exitCode === 0 ? 0 : 2;
   }
   const given = program.opts<Given>();
-  const loaded = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
+  const loaded = loadPosternToml(absolute(given.config), {
+    shownAs: given.config,
+    strict: given.strict,
+    starting: true,
+  });
   for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
   if (!loaded.config) return 1;
   try {
     return await run(given, loaded.config);
   } catch (error) {
-    if (!(error instanceof CaptureError) && !(error instanceof Error && error.name === 'FirewallError')) throw error;
-    process.stderr.write(`posternd: ${error.message}\n`);
+    if (!(error instanceof CaptureError) && !(error instanceof FirewallError)) throw error;
+    process.stderr.write(`posternd: ${error instanceof CaptureError ? error.plain : error.message}\n`);
     return 1;
   }
 }
@@ -108,7 +112,7 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
       },
       load: () => {
         const next = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
-        if (!next.config) throw new Refusal(next.complaints.join('\n'));
+        if (!next.config) throw new Refusal([...next.complaints, 'The configuration is unchanged'].join('\n'));
         return { config: next.config, warnings: next.complaints };
       },
       loaded: (next) => {

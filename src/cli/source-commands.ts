@@ -5,7 +5,7 @@ import type { ControlClient, WireSource } from '../control/client.ts';
 import { jsonOption, readAddress, readDurationText } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
 import type { Terminal } from './terminal.ts';
-import { harmless, timeLeft } from './wording.ts';
+import { placeText, timeLeft } from './wording.ts';
 
 interface Beginning {
   readonly name: string;
@@ -74,7 +74,7 @@ function addBeginning(program: Command, end: (status: number) => void, terminal:
       end(
         await ask(command, terminal, async (client) => {
           const begun = await of.begin(client, source, options.for);
-          const text = `${harmless(begun.source)} ${of.verb}, ${timeLeft(begun.remaining_ms)} left`;
+          const text = `${placeText(begun)} ${of.verb}, ${timeLeft(begun.remaining_ms)} left`;
           terminal.stdout.write(`${options.json ? JSON.stringify(begun) : text}\n`);
           return 0;
         }),

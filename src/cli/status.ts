@@ -5,7 +5,7 @@ import type { WireSource, WireStatus } from '../control/client.ts';
 import { jsonOption } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
 import { type Paint, paintFor, type Terminal } from './terminal.ts';
-import { alignColumns, count, harmless, timeLeft } from './wording.ts';
+import { alignColumns, count, harmless, placeText, timeLeft } from './wording.ts';
 
 export function addStatus(program: Command, end: (status: number) => void, terminal: Terminal): void {
   controlCommand(program, 'status')
@@ -46,8 +46,8 @@ export function describeStatus(status: WireStatus, paint: Paint): readonly strin
 }
 
 function describeSources(head: string, sources: readonly WireSource[], paint: Paint): readonly string[] {
-  const rows = sources.map(({ source, remaining_ms, via, user, reason }) => [
-    harmless(source),
+  const rows = sources.map(({ remaining_ms, via, user, reason, ...place }) => [
+    placeText(place),
     timeLeft(remaining_ms),
     harmless(reason ?? (user === undefined ? via : `${via} (${user})`)),
   ]);
@@ -74,12 +74,12 @@ export function describeDoors({ doors }: WireStatus, paint: Paint): readonly str
   const rows = doors.flatMap(({ name, protect, grants }) => {
     const head = [harmless(name), protect.map(harmless).join(', ') || '-'];
     if (grants.length === 0) return [[...head, paint('dim', 'closed')]];
-    return grants.map(({ source, remaining_ms, via, user }, index) => [
+    return grants.map(({ remaining_ms, via, user, ...place }, index) => [
       ...(index === 0 ? head : ['', '']),
-      paint('green', harmless(source)),
+      paint('green', placeText(place)),
       timeLeft(remaining_ms),
       `${harmless(via)}${user === undefined ? '' : ` (${harmless(user)})`}`,
     ]);
   });
-  return alignColumns([['DOOR', 'PORTS', 'OPEN FOR', 'LEFT', 'BY'].map((head) => paint('dim', head)), ...rows]);
+  return alignColumns([['DOOR', 'PORTS', 'SOURCE', 'LEFT', 'BY'].map((head) => paint('dim', head)), ...rows]);
 }

@@ -40,6 +40,11 @@ export function harmless(text: string): string {
   });
 }
 
+/** A source, as a network where its grant or ban is for one. */
+export function placeText({ source, prefix }: { readonly source: string; readonly prefix?: number }): string {
+  return harmless(prefix === undefined ? source : `${source}/${prefix}`);
+}
+
 /** What is left of a time, in two units: `24s`, `1m 05s`, `3d 04h`; null is without end. */
 export function timeLeft(milliseconds: number | null): string {
   if (milliseconds === null) return 'no limit';

@@ -263,7 +263,7 @@ export const posternSchema = table({
   log: section(
     {
       syslog: v.optional(
-        key(v.boolean(), 'Whether the log goes to syslog (facility `auth`).', { aliases: ['usesyslog'] }),
+        key(v.boolean(), 'Whether the log goes to syslog (facility `daemon`).', { aliases: ['usesyslog'] }),
         true,
       ),
       file: v.optional(

@@ -4,6 +4,7 @@
  */
 
 import { connect, type Socket } from 'node:net';
+import { groupId } from '../platform/accounts.ts';
 import type { DoorShown, GrantStatus, SourceStatus, Status } from './controlled.ts';
 import { Lines } from './lines.ts';
 import { decodeReply, type Reply } from './protocol.ts';
@@ -205,7 +206,9 @@ function explain(path: string, error: NodeJS.ErrnoException): ControlError {
       return new ControlError(
         'no-permission',
         `No permission to use ${path}`,
-        'Become root, or join the group: usermod -aG postern USER, then log in again',
+        groupId('postern') === undefined
+          ? 'Become root, or make the group and join it: groupadd --system postern && usermod -aG postern USER, then start posternd anew and log in again'
+          : 'Become root, or join the group: usermod -aG postern USER, then log in again',
       );
     case 'EAGAIN':
       return new ControlError('lost', `The daemon at ${path} is too busy to answer`, 'Try again');

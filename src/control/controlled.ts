@@ -7,6 +7,8 @@ import type { HistoryEntry, HistoryType, Via } from '../core/history.ts';
 
 export interface GrantStatus {
   readonly source: string;
+  /** Of an IPv6 source: how many bits the grant is for, when it is for a network; `source` is its first address. */
+  readonly prefix?: number;
   readonly remaining_ms: number;
   readonly via: Via;
   readonly user?: string;
@@ -22,6 +24,8 @@ export interface DoorStatus {
 /** A source that is banned, or allowed. */
 export interface SourceStatus {
   readonly source: string;
+  /** As in `GrantStatus`. */
+  readonly prefix?: number;
   /** Null on the wire where there is no end. */
   readonly remaining_ms: number;
   readonly via: Via;

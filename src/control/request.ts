@@ -3,7 +3,7 @@
  * as one likes. Keys and values are taken strictly: what is unknown is refused in words, never ignored.
  */
 
-import { isHost, parseAddress, printAddress } from '../core/address.ts';
+import { isHost, isLoopback, parseAddress, printAddress } from '../core/address.ts';
 import { readDuration } from '../core/duration.ts';
 import type { HistoryType } from '../core/history.ts';
 import type { LogQuery } from './controlled.ts';
@@ -163,6 +163,8 @@ function readSource(object: Fields, toLetIn: boolean): string | undefined {
   const address = typeof source === 'string' ? parseAddress(source) : undefined;
   if (!address) throw new Malformed(`Cannot read "source" ${quote(source)}: write an address such as "192.0.2.7"`);
   if (toLetIn && !isHost(address)) throw new Malformed(`"source" ${quote(source)} is not the address of a host`);
+  if (toLetIn && isLoopback(address))
+    throw new Malformed(`"source" ${quote(source)} is this machine itself: it passes every door anyway`);
   return printAddress(address);
 }
 

@@ -42,6 +42,12 @@ export function isHost(address: Address): boolean {
   return a >>> 24 !== 0xff && (a | b | c | d) !== 0;
 }
 
+/** Is it this machine itself, whatever machine it is? 127/8 (RFC 1122 § 3.2.1.3) or ::1. */
+export function isLoopback(address: Address): boolean {
+  const { a, b, c, d } = address;
+  return family(address) === 4 ? d >>> 24 === 127 : (a | b | c) === 0 && d === 1;
+}
+
 /** Reads an IPv4 or IPv6 address; undefined when the text is anything else. Callers that have a line to blame throw. */
 export function parseAddress(text: string): Address | undefined {
   if (text.length > 45) return undefined;

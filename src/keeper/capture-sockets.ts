@@ -134,12 +134,12 @@ export class CaptureSockets {
       const index = name === 'any' ? 0 : interfaceIndex(name);
       const watched = { name, fd, index, addresses, filter, stale: true };
       const failed = this.#attach(watched);
-      if (failed !== undefined) throw new CaptureError(`could not open ${name}: ${name}: ${failed}`);
+      if (failed !== undefined) throw new CaptureError(name, failed);
       bindToInterface(fd, name);
       return watched;
     } catch (error) {
       if (fd !== undefined) close(fd);
-      throw error instanceof SystemError ? new CaptureError(describe(name, error)) : error;
+      throw error instanceof SystemError ? explain(name, error) : error;
     }
   }
 
@@ -225,21 +225,31 @@ function sameBytes(x: Uint8Array, y: Uint8Array): boolean {
   return x.length === y.length && x.every((byte, index) => byte === y[index]);
 }
 
-/** Capturing on an interface is impossible, in knockd's (libpcap's) words. */
+/** Capturing on an interface is impossible: the message is in knockd's (libpcap's) words, `plain` in ours. */
 export class CaptureError extends Error {
   override readonly name = 'CaptureError';
+  readonly plain: string;
+
+  constructor(device: string, words: string, plain = words) {
+    super(`could not open ${device}: ${device}: ${words}`);
+    this.plain = `Cannot listen on ${device}: ${plain}`;
+  }
 }
 
-function describe(name: string, error: SystemError): string {
+function explain(name: string, error: SystemError): CaptureError {
   switch (error.code) {
     case 'ENODEV':
-      return `could not open ${name}: ${name}: No such device exists (No such device exists)`;
+      return new CaptureError(name, 'No such device exists (No such device exists)', 'there is no such interface');
     case 'ENETDOWN':
-      return `could not open ${name}: ${name}: That device is not up`;
+      return new CaptureError(name, 'That device is not up', 'it is not up');
     case 'EPERM':
     case 'EACCES':
-      return `could not open ${name}: ${name}: You don't have permission to perform this capture on that device (socket: Operation not permitted)`;
+      return new CaptureError(
+        name,
+        "You don't have permission to perform this capture on that device (socket: Operation not permitted)",
+        'no permission to capture: run it as root, or give it CAP_NET_RAW',
+      );
     default:
-      return `could not open ${name}: ${name}: ${error.message}`;
+      return new CaptureError(name, error.message);
   }
 }

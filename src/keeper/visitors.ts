@@ -15,6 +15,7 @@ import { liveSessions } from '../firewall/sessions.ts';
 import type { State } from '../store/state.ts';
 import { printPort, Strangers } from './strangers.ts';
 import { type LiveSource, TimedSources } from './timed-sources.ts';
+import { prefixOf } from './warden-config.ts';
 
 export interface VisitorPorts {
   readonly driver: FirewallDriver;
@@ -165,6 +166,7 @@ export class Visitors {
   #show({ source, until, via, user, reason }: LiveSource): SourceStatus {
     return {
       source: printAddress(source),
+      ...prefixOf(source, this.#config.firewall.ipv6Prefix),
       remaining_ms: Math.max(0, Math.round(until - this.#ports.monotonicNow())),
       via,
       ...(user !== undefined && { user }),

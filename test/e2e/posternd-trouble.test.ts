@@ -175,7 +175,7 @@ describe('posternd in trouble', { skip }, () => {
       await works(daemon);
       daemon.write(`${door('1s')}[journal]\nkeep = "1d"\n[control]\nsocket = "elsewhere"\n`);
       const { warnings } = await daemon.ask((asked) => asked.reload());
-      assert.match(warnings.join(), /control socket.* change with the next start$/);
+      assert.match(warnings.join(), /takes effect with the next start: socket in \[control\]$/);
     });
   });
 
@@ -318,11 +318,14 @@ describe('posternd in trouble', { skip }, () => {
 
     test('without the right to capture', async () => {
       const within = 'exec setpriv --bounding-set=-net_raw --inh-caps=-net_raw -- "$0" "$@"';
-      assert.match(await refusal({ within }), /^posternd: could not open eth0: .*permission/);
+      assert.match(await refusal({ within }), /^posternd: Cannot listen on eth0: no permission to capture/);
     });
 
     test('for an interface that there is not', async () => {
-      assert.match(await refusal({ interfaces: ['nosuch0'] }), /^posternd: .*nosuch0/);
+      assert.match(
+        await refusal({ interfaces: ['nosuch0'] }),
+        /^posternd: Cannot listen on nosuch0: there is no such interface$/m,
+      );
     });
 
     test('for a second daemon on the same state, and for one with another state on the same host', async () => {

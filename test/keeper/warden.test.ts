@@ -85,6 +85,24 @@ function scene() {
 
 const refusal = (message: RegExp) => (error: Error) => error instanceof Refusal && message.test(error.message);
 
+test('a door that never was is a slip in `log`; one with a past is not', async () => {
+  const { warden } = scene();
+  await assert.rejects(warden.log({ door: 'nosuch' }), refusal(/^There is no door "nosuch"; there is ssh$/));
+  assert.deepEqual(await warden.log({ door: 'ssh' }), []);
+  assert.deepEqual(await warden.log({}), []);
+});
+
+test('a network is shown as one, and who closed is recorded', async () => {
+  const { warden, said } = scene();
+  await warden.reload();
+  const grant = await warden.open('ssh', '2001:db8::7', 30_000, 'alice');
+  assert.deepEqual([grant.source, grant.prefix, grant.user], ['2001:db8::', 64, 'alice']);
+  assert.equal((await warden.open('ssh', '192.0.2.7', 30_000, 'alice')).prefix, undefined);
+  await warden.close('ssh', '192.0.2.7', 'bob');
+  const { type, user, reason } = said.at(-1)!;
+  assert.deepEqual([type, user, reason], ['closed', 'bob', 'by hand']);
+});
+
 describe('reload', () => {
   test('puts guard, doors and settings in force, in this order, and hands warnings on', async () => {
     const { warden, installed, loaded, said, write } = scene();
@@ -130,7 +148,12 @@ describe('reload', () => {
   test('says what only a new start puts in force, each time', async () => {
     const { warden, write, installed } = scene();
     write(`${SSH}[state]\ndir = "/elsewhere"\n`);
-    for (const _ of [1, 2]) assert.match((await warden.reload()).warnings[1] ?? '', /with the next start/);
+    for (const _ of [1, 2]) {
+      assert.equal(
+        (await warden.reload()).warnings[1],
+        'takes effect with the next start: dir in [state], socket in [control]',
+      );
+    }
     write(`${SSH}[firewall]\nipv6_prefix = 128\n`);
     assert.equal((await warden.reload()).warnings.length, 2);
     assert.equal(installed.at(-1)?.ipv6Prefix, 64);
