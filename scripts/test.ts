@@ -114,8 +114,6 @@ async function runTests(title: string, files: readonly string[], concurrency: nu
     files: files.map((file) => join(root, file)),
     concurrency,
     signal: AbortSignal.any([interruption.signal, hang.signal]),
-    // A handle that a test forgot must not keep its file, and everything after it, waiting.
-    forceExit: true,
     execArgv: [],
   });
   const progress = setInterval(() => {

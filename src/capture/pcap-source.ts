@@ -13,8 +13,11 @@ import type { CaptureSource, PacketSink } from './source.ts';
 
 const CHUNK = 256 * 1024;
 
-/** Prepares the descriptor (before confinement, which forbids it) and returns what starts the reading. */
-export function readPcap(fd: number, sink: PacketSink): () => CaptureSource {
+/**
+ * Prepares the descriptor (before confinement, which forbids it) and returns what starts the reading. `ends`: it is a file, which may come
+ * through a pipe; a capture program's pipe does not end by itself.
+ */
+export function readPcap(fd: number, ends: boolean, sink: PacketSink): () => CaptureSource {
   const reader = new PcapReader();
   const push = (chunk: Uint8Array): boolean => {
     try {
@@ -56,7 +59,7 @@ export function readPcap(fd: number, sink: PacketSink): () => CaptureSource {
       if (!push(chunk)) pipe.destroy();
     });
     pipe.on('error', (error) => sink.ended(error.message));
-    pipe.on('end', () => sink.ended('the capture program ended'));
+    pipe.on('end', () => sink.ended(ends ? reader.unfinished() : 'the capture program ended'));
     pipe.resume();
     return { statistics: nothingLost, close: () => void pipe.destroy() };
   };

@@ -68,7 +68,7 @@ export interface KnockSettings {
 export type KnockCommand =
   | { readonly do: 'version' }
   | { readonly do: 'usage'; readonly mistake: string }
-  | { readonly do: 'refuse'; readonly errors: readonly string[] }
+  | { readonly do: 'refuse'; readonly errors: readonly string[]; readonly host: string; readonly json: boolean }
   | {
       readonly do: 'knock';
       readonly settings: KnockSettings;
@@ -141,7 +141,7 @@ export function readCommand(argv: readonly string[], program: string, ordering: 
       errors.push(`Cannot knock from "${source}": not an IPv${family} address`);
     if (interfaceName !== undefined) errors.push('Cannot use both --source and --interface');
   }
-  if (errors.length > 0) return { do: 'refuse', errors };
+  if (errors.length > 0) return { do: 'refuse', errors, host, json };
   const settings = { verbose, allUdp, json, delay, repeat, family, interface: interfaceName, source };
   return { do: 'knock', settings, host, ports, warnings };
 }

@@ -40,6 +40,12 @@ export async function main(argv: readonly string[], world: Partial<KnockWorld> =
   const say = (line: string): unknown => stdout.write(`${line}\n`);
   const complain = (line: string): unknown => stderr.write(`${line}\n`);
 
+  const refuse = (host: string, errors: readonly string[], json: boolean): number => {
+    errors.forEach(complain);
+    if (json) say(JSON.stringify({ host, ok: false, error: errors.join('\n'), hits: [] }));
+    return 1;
+  };
+
   const command = readCommand(argv, program, environment.POSIXLY_CORRECT === undefined ? 'permute' : 'options-first');
   if (command.do === 'version') {
     say(`knock 0.8 (postern ${readVersion()})`);
@@ -52,8 +58,7 @@ export async function main(argv: readonly string[], world: Partial<KnockWorld> =
     return 1;
   }
   if (command.do === 'refuse') {
-    command.errors.forEach(complain);
-    return 1;
+    return refuse(command.host, command.errors, command.json);
   }
 
   const { host, ports, settings } = command;
@@ -61,9 +66,7 @@ export async function main(argv: readonly string[], world: Partial<KnockWorld> =
   [...command.warnings, ...warnings].forEach(complain);
   const route = errors.length > 0 ? { errors } : await findRoute(host, ports, settings, sources);
   if ('errors' in route) {
-    route.errors.forEach(complain);
-    if (settings.json) say(JSON.stringify({ host, ok: false, error: route.errors.join('\n'), hits: [] }));
-    return 1;
+    return refuse(host, route.errors, settings.json);
   }
 
   const { delay, repeat } = settings;
@@ -145,10 +148,13 @@ const HINTS: ReadonlyMap<string, string> = new Map([
 ]);
 
 function describeFailure(step: NamedStep, route: Route, error: NodeJS.ErrnoException): readonly string[] {
-  const reason = error.errno === undefined ? error.message : getSystemErrorMessage(error.errno);
   const hint = HINTS.get(error.code ?? '');
-  const line = `Cannot hit ${step.protocol} ${route.to.address}:${step.name}: ${reason}`;
+  const line = `Cannot hit ${step.protocol} ${route.to.address}:${step.name}: ${reasonOf(error)}`;
   return hint === undefined ? [line] : [line, `hint: ${hint}`];
+}
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  return error.errno === undefined ? error.message : getSystemErrorMessage(error.errno);
 }
 
 /** The object of `--json`: one line, times in milliseconds, `hits` in the order of the wire, each of its `round` from 1. */
@@ -172,7 +178,7 @@ function printReport(
     delay,
     elapsed: Math.round(elapsed),
     hits: hits.map(({ round, step: { protocol, port }, error }) =>
-      error ? { round, protocol, port, ok: false, error: error.message } : { round, protocol, port, ok: true },
+      error ? { round, protocol, port, ok: false, error: reasonOf(error) } : { round, protocol, port, ok: true },
     ),
   });
 }

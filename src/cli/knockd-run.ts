@@ -13,7 +13,7 @@ import { CaptureError } from '../keeper/capture-sockets.ts';
 import { type CommandDoors, type GuardLog, openCommandDoors } from '../keeper/command-doors.ts';
 import { Journal, reasonOf } from '../keeper/journal.ts';
 import { knockdWords } from '../keeper/knockd-words.ts';
-import { Listening, type Source } from '../keeper/listening.ts';
+import { Listening, type Source, tryCapture } from '../keeper/listening.ts';
 import { Names, nameFromGetent } from '../keeper/names.ts';
 import { spendOneTime } from '../keeper/one-time-file.ts';
 import { stateFile } from '../keeper/open-stops.ts';
@@ -74,8 +74,10 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
 
   let listening: Listening<CommandDoor>;
   try {
+    const source = openSource(options, interfaces);
+    await tryCapture(source);
     listening = new Listening({
-      source: openSource(options, interfaces),
+      source,
       doors: commandDoors(config.doors, dry),
       ipv6: options.ipv6,
       packets: options.debug,
@@ -214,6 +216,7 @@ function openSource(options: KnockdOptions, interfaces: readonly string[]): Sour
     if (!stat.isFile() && !stat.isFIFO()) throw new Error('Not a capture file');
     return { kind: 'file', descriptor: openSync(options.read, 'r') };
   }
+  if (interfaces.length === 0) throw new CaptureError(',', 'no interface is named');
   return { kind: options.capture, interfaces };
 }
 

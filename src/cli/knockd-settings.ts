@@ -16,14 +16,15 @@ const DEFAULT_PID_FILE = '/var/run/knockd.pid';
 
 /** What `-i` or `Interface` says, as it is written. */
 export function interfaceTextOf(options: KnockdOptions, config: KnockdConfig): string {
-  return config.interface ?? options.interface ?? DEFAULT_INTERFACE;
+  return config.interface || options.interface || DEFAULT_INTERFACE;
 }
 
-/** `eth0,wg0` is two interfaces, unless one has that very name. */
+/** `eth0,wg0` is two interfaces, unless one has that very name; `any` has all others in it. None is in `,`. */
 export function splitInterfaces(text: string): readonly string[] {
   if (!text.includes(',') || interfaceIndex(text) !== 0) return [text];
-  const names = text.split(',').map((name) => name.trim());
-  return [...new Set(names.filter((name) => name !== ''))];
+  const names = new Set(text.split(',').map((name) => name.trim()));
+  names.delete('');
+  return names.has('any') ? ['any'] : [...names];
 }
 
 export function logFileOf(options: KnockdOptions, config: KnockdConfig): string | undefined {

@@ -95,11 +95,24 @@ export class Journal {
   }
 }
 
+/** Where the C library's words are others than those of Node's messages. */
+const STRERROR: Readonly<Record<string, string>> = {
+  EBUSY: 'Device or resource busy',
+  EEXIST: 'File exists',
+  EIO: 'Input/output error',
+  EISDIR: 'Is a directory',
+  ELOOP: 'Too many levels of symbolic links',
+  ENAMETOOLONG: 'File name too long',
+  ENFILE: 'Too many open files in system',
+  ENOMEM: 'Cannot allocate memory',
+  ETXTBSY: 'Text file busy',
+};
+
 /** The system's text for a failed call, as strerror(3) has it: `No such file or directory`. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const match = /^[A-Z0-9]+: ([^,]+)/.exec(error.message);
-  const text = match?.[1] ?? error.message;
+  const match = /^([A-Z0-9]+): ([^,]+)/.exec(error.message);
+  const text = STRERROR[match?.[1] ?? ''] ?? match?.[2] ?? error.message;
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

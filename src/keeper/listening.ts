@@ -10,10 +10,16 @@ import { monotonicNow } from '../platform/clock.ts';
 import { entry } from '../platform/entry.ts';
 import { addressesOf } from '../platform/interfaces.ts';
 import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
-import { type ConnectedProgram, type RunningProgram, startCapture, startConnected } from '../platform/process.ts';
+import {
+  type ConnectedProgram,
+  feedProgram,
+  type RunningProgram,
+  startCapture,
+  startConnected,
+} from '../platform/process.ts';
 import { watchRoutes } from '../platform/route-monitor.ts';
 import { after } from '../platform/timer.ts';
-import { CaptureSockets } from './capture-sockets.ts';
+import { CaptureError, CaptureSockets } from './capture-sockets.ts';
 import { Complaints } from './complaints.ts';
 import type { KeeperEvent } from './events.ts';
 import { Keeper, type KeeperPorts, type KnockedDoor } from './keeper.ts';
@@ -157,6 +163,23 @@ export class Listening<D extends KnockedDoor> {
   }
 }
 
+const TCPDUMP_LIMITS = { timeout: 10_000, limit: 4096 };
+
+/** Can tcpdump listen there? Throws a `CaptureError` with its reason; other sources say so themselves. */
+export async function tryCapture({ kind, ...source }: Source): Promise<void> {
+  if (kind !== 'tcpdump' || !('interfaces' in source)) return;
+  for (const name of source.interfaces) {
+    const { ending, complaints } = await feedProgram(['tcpdump', '-i', name, '-L'], '', TCPDUMP_LIMITS);
+    if ('status' in ending && ending.status === 0) continue;
+    const said = complaints
+      .replace(/^tcpdump: /, '')
+      .replaceAll(/\s*\n\s*/g, ' ')
+      .trim();
+    const words = said.startsWith(`${name}: `) ? said.slice(name.length + 2) : said;
+    throw new CaptureError(name, 'failed' in ending ? `cannot start tcpdump: ${ending.failed}` : words);
+  }
+}
+
 /** Descriptors 0 to 2 are the usual, 3 is the channel. */
 const FIRST_DESCRIPTOR = 4;
 
@@ -173,7 +196,7 @@ function startWatcher(source: Source, sockets: CaptureSockets | undefined, compl
       entry('watcher/confine').script,
       String(process.pid),
       `${uid}:${gid}`,
-      sockets ? 'ring' : 'pcap',
+      source.kind,
       ...descriptors.map((_, index) => String(FIRST_DESCRIPTOR + index)),
     ],
     { descriptors, argv0: 'postern-watcher' },

@@ -2,7 +2,7 @@
  * The unprivileged half, stage two: reads packets, runs the knock engine, proposes to the keeper. It starts nothing, opens
  * nothing and knows no command. Before the first packet is looked at it shuts itself in for good (`platform/sandbox.ts`).
  *
- * Arguments: `UID:GID` to run under, `ring` or `pcap`, then the numbers of the inherited descriptors. Descriptor 3 is the keeper's channel; when it
+ * Arguments: `UID:GID` to run under, `ring`, `tcpdump` or `file`, then the numbers of the inherited descriptors. Descriptor 3 is the keeper's channel; when it
  * closes, so does the watcher. SIGHUP and the interactive signals are the keeper's business and ignored here.
  */
 
@@ -34,9 +34,9 @@ function main(argv: readonly string[]): void {
   });
   const send = (report: Report): boolean => outbox.send(report);
 
-  const watch = new Watch({ send, random: crypto.getRandomValues(new Int32Array(2)), replay: kind === 'pcap' });
+  const watch = new Watch({ send, random: crypto.getRandomValues(new Int32Array(2)), replay: kind === 'file' });
   const sources: CaptureSource[] = [];
-  const pipe = kind === 'pcap' ? descriptors.map((fd) => readPcap(fd, watch)) : [];
+  const pipe = kind === 'ring' ? [] : descriptors.map((fd) => readPcap(fd, kind === 'file', watch));
 
   const confinement = confine({ packetDescriptors: kind === 'ring' ? descriptors : [], account: { uid, gid } });
 

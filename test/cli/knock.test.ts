@@ -193,13 +193,25 @@ test('knock --json prints one object, and the verbose lines go to standard error
 test('knock --json tells of failures too', async () => {
   const failed = JSON.parse((await run(['--json', 'h', '1', '2', '3'], 2)).stdout);
   assert.deepEqual([failed.ok, failed.planned, failed.sent], [false, 3, 1]);
-  assert.deepEqual(failed.hits.at(-1), { round: 1, protocol: 'tcp', port: 2, ok: false, error: 'send EPERM' });
+  assert.deepEqual(failed.hits.at(-1), {
+    round: 1,
+    protocol: 'tcp',
+    port: 2,
+    ok: false,
+    error: 'operation not permitted',
+  });
   assert.deepEqual(JSON.parse((await run(['--json', 'h', '0'])).stdout), {
     host: 'h',
     ok: false,
     error: 'Cannot knock on port "0": port must be 1-65535',
     hits: [],
   });
+});
+
+test('knock --json says what was wrong with the command line, too', async () => {
+  const { status, stdout, stderr } = await run(['--json', '-d', '-1', 'h', '1']);
+  assert.deepEqual([status, stderr], [1, 'error: delay cannot be negative\n']);
+  assert.deepEqual(JSON.parse(stdout), { host: 'h', ok: false, error: 'error: delay cannot be negative', hits: [] });
 });
 
 test('knock -V tells both versions and exits 0', async () => {

@@ -4,7 +4,8 @@
  */
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
@@ -52,6 +53,9 @@ export async function main(argv: readonly string[]): Promise<number | undefined>
     case 'die':
       process.kill(process.pid, 'SIGKILL');
       return;
+    case 'flood':
+      process.stdout.write('x'.repeat(1 << 22));
+      return 3;
     case 'wait':
       setInterval(() => {}, 1000);
       process.on('SIGUSR2', () => tell({ inspector: inspector.url() ?? 'closed' }));
@@ -169,6 +173,13 @@ for (const { label, node, script, skip, samePid } of nodes) {
     assert.equal(facts(node, script, { NODE_OPTIONS: '--no-deprecation' }).options, '--no-deprecation');
   });
 }
+
+test('`launch()` ends although nobody reads what the program wrote', async () => {
+  const child = spawn(process.execPath, [whole, 'flood'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [status] = (await once(child, 'exit')) as [number];
+  assert.equal(status, 3);
+  child.stdout.destroy();
+});
 
 test('`launch()` starts the brought runtime without the caller’s NODE_OPTIONS', {
   skip: noOldNode || noRuntime,
