@@ -8,25 +8,27 @@ import { DEFAULT_CONFIG, DEFAULT_SOCKET } from '../src/cli/daemon-socket.ts';
 import { USAGE as KNOCK_USAGE } from '../src/cli/knock-options.ts';
 import { USAGE as KNOCKD_USAGE } from '../src/cli/knockd-options.ts';
 import { posternProgram } from '../src/cli/postern.ts';
-import { posterndProgram } from '../src/cli/posternd.ts';
+import { posterndProgram } from '../src/cli/posternd-command.ts';
 import { thisTerminal } from '../src/cli/terminal.ts';
 import { readVersion } from '../src/cli/version.ts';
+import { DOOR_TERMS, EXAMPLE, type KnockdKey, OPTION_TERMS } from './knockd-conf-page.ts';
 
 /** A heading, and lines of roff under it. */
 type Section = readonly [string, readonly string[]];
 
 interface Page {
   readonly name: string;
-  readonly section: 1 | 8;
+  readonly section: 1 | 5 | 8;
   readonly summary: string;
-  readonly synopsis: string;
+  /** After the name; a file has none. */
+  readonly synopsis?: string;
   readonly body: readonly Section[];
   readonly see: string;
 }
 
 /** By path from the root of the project. */
 export function manPages(): ReadonlyMap<string, string> {
-  const pages = [posternPage(), posterndPage(), knockPage(), knockdPage()];
+  const pages = [posternPage(), posterndPage(), knockPage(), knockdPage(), knockdConfPage()];
   return new Map(pages.map((page) => [`doc/man/${page.name}.${page.section}`, printPage(page)]));
 }
 
@@ -36,9 +38,7 @@ function printPage({ name, section, summary, synopsis, body, see }: Page): strin
     `.TH ${name.toUpperCase()} ${section} "" "postern ${readVersion()}" "Postern"`,
     '.SH NAME',
     `${roff(name)} \\- ${roff(summary)}`,
-    '.SH SYNOPSIS',
-    `.B ${roff(name)}`,
-    roff(synopsis),
+    ...(synopsis === undefined ? [] : ['.SH SYNOPSIS', `.B ${roff(name)}`, roff(synopsis)]),
     ...body.flatMap(([heading, text]) => [`.SH ${heading}`, ...text]),
     '.SH SEE ALSO',
     roff(see),
@@ -137,7 +137,36 @@ function knockdPage(): Page {
     section: 8,
     summary: 'runs commands when somebody knocks, as knockd 0.8 does',
     ...fromUsage(KNOCKD_USAGE),
-    see: 'knock(1), postern(1), posternd(8)',
+    see: 'knockd.conf(5), knock(1), postern(1), posternd(8)',
+  };
+}
+
+function knockdConfPage(): Page {
+  const terms = (keys: readonly KnockdKey[]): readonly string[] => keys.flatMap((key) => term(key.term, key.text));
+  return {
+    name: 'knockd.conf',
+    section: 5,
+    summary: 'which knocks run which commands, as knockd 0.8 reads it',
+    body: [
+      [
+        'DESCRIPTION',
+        [
+          'Lines of the form',
+          '.B key = value',
+          'in sections. [options] is for the daemon, every other section is a door under its name. Keys may be written in small letters.',
+          'A line that begins with # is a comment; nothing else is, and a line cannot go on in the next one.',
+          '.PP',
+          'The sequences are secrets: only root should be able to read the file.',
+          '.B postern check',
+          'names everything that is wrong or doubtful in it, with its line.',
+        ],
+      ],
+      ['OPTIONS', terms(OPTION_TERMS)],
+      ['DOORS', terms(DOOR_TERMS)],
+      ['EXAMPLE', ['.nf', ...EXAMPLE.map(roff), '.fi']],
+      ['FILES', term('/etc/knockd.conf', 'the configuration, unless knockd is told another one with --config')],
+    ],
+    see: 'knockd(8), knock(1), postern(1)',
   };
 }
 

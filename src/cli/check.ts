@@ -5,12 +5,15 @@
 
 import { existsSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { KnockdConfig } from '../config/knockd-conf.ts';
 import type { PosternConfig } from '../config/postern-config.ts';
-import { finding, type Problem, printProblem } from '../config/problem.ts';
+import { finding, type Problem, printProblem, quote } from '../config/problem.ts';
 import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
+import { interfaceNames } from '../platform/interfaces.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { splitInterfaces } from './knockd-settings.ts';
 import { absolute, loadKnockdConf } from './load-knockd-conf.ts';
 import { isPosternToml, loadPosternToml } from './load-postern-toml.ts';
 import { paintFor, type Terminal } from './terminal.ts';
@@ -36,10 +39,11 @@ export function addCheck(program: Command, end: (status: number) => void, termin
       const isNative = isPosternToml(path);
       const loaded = isNative
         ? loadPosternToml(path, { shownAs: file, strict: options.strict })
-        : loadKnockdConf(path, { shownAs: file, strict: options.strict });
+        : loadKnockdConf(path, { shownAs: file, strict: options.strict, once: true });
       const host = [
         ...lintSecrecy(path, file),
         ...(loaded.config && isNative ? await lintHost(loaded.config as PosternConfig, file) : []),
+        ...(loaded.config && !isNative ? lintInterface(loaded.config as KnockdConfig, file) : []),
       ];
       const problems = [...loaded.problems, ...host];
       if (options.json) stdout.write(`${JSON.stringify(problems)}\n`);
@@ -68,11 +72,22 @@ function lintSecrecy(path: string, file: string): Problem[] {
   return [{ file, line: 0, ...finding('warning', message, `Run chmod 600 ${file}`) }];
 }
 
+/** What a postern.toml is told of its interfaces by its own lint. */
+function lintInterface({ interface: name }: KnockdConfig, file: string): Problem[] {
+  const there = interfaceNames();
+  if (!name || there === undefined) return [];
+  const missing = splitInterfaces(name).filter((each) => each !== 'any' && !there.includes(each));
+  return missing.map((each) => {
+    const message = `There is no interface ${quote(each)}: knockd does not start before it is there`;
+    return { file, line: 0, ...finding('warning', message, `The interfaces here are ${there.join(', ')}`) };
+  });
+}
+
 /** Would the host's own firewall let in who has a grant? Only root can see. */
 async function lintHost({ doors, firewall }: PosternConfig, file: string): Promise<Problem[]> {
   if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
   const { face } = await resolveFace(firewall.face);
-  const found = await preflight(doors, face);
+  const found = await preflight(doors, face, firewall.driver);
   return found
     .filter(({ severity }) => severity !== 'note')
     .map(({ message, hint }) => ({ file, line: 0, ...finding('warning', message, hint) }));

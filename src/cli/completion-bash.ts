@@ -1,8 +1,9 @@
 /** Completion for bash, without the bash-completion package. */
 
 import type { CommandNode, OptionNode } from './command-tree.ts';
+import type { ProgramNode } from './completion-programs.ts';
 
-export function bashCompletion(program: CommandNode): string {
+export function bashCompletion(program: CommandNode, others: readonly ProgramNode[]): string {
   const name = program.name;
   const { options, commands } = program;
   return `# bash completion of ${name}; made by "${name} completion bash"
@@ -37,7 +38,30 @@ ${commands.flatMap((command) => argumentCases(name, command)).join('\n')}
   esac
 }
 complete -F _${name} ${name}
+_${name}_others() {
+  local cur=\${COMP_WORDS[COMP_CWORD]} program=\${COMP_WORDS[0]##*/}
+  COMPREPLY=()
+  case $program:\${COMP_WORDS[COMP_CWORD-1]} in
+${others.flatMap((other) => valueCases(other)).join('\n')}
+  esac
+  case $program:$cur in
+${others.map((other) => `    ${other.name}:-*) mapfile -t COMPREPLY < <(compgen -W "${namesOf(other.options)}" -- "$cur") ;;`).join('\n')}
+${others.flatMap((other) => (other.hosts ? [`    ${other.name}:*) mapfile -t COMPREPLY < <(compgen -A hostname -- "$cur") ;;`] : [])).join('\n')}
+  esac
+}
+complete -F _${name}_others ${others.map((other) => other.name).join(' ')}
 `;
+}
+
+/** What is done behind an option that takes a value. */
+function valueCases({ name, options }: ProgramNode): readonly string[] {
+  const files = 'compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); ';
+  return options
+    .filter(({ argument }) => argument !== undefined)
+    .map(
+      ({ names, kind }) =>
+        `    ${names.map((word) => `${name}:${word}`).join('|')}) ${kind === 'file' ? files : ''}return ;;`,
+    );
 }
 
 function namesOf(options: readonly OptionNode[]): string {

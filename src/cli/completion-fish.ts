@@ -1,8 +1,9 @@
 /** Completion for fish. */
 
 import type { CommandNode, OptionNode } from './command-tree.ts';
+import type { ProgramNode } from './completion-programs.ts';
 
-export function fishCompletion(program: CommandNode): string {
+export function fishCompletion(program: CommandNode, others: readonly ProgramNode[]): string {
   const { name, commands } = program;
   const names = commands.map((command) => command.name).join(' ');
   const lines = [
@@ -30,13 +31,19 @@ export function fishCompletion(program: CommandNode): string {
       if (words !== undefined) lines.push(`complete -c ${name} -n ${quote(inside)} ${words}`);
     }
   }
+  for (const other of others) {
+    // `complete -f` leaves out files, which none of them takes as an argument.
+    lines.push(`complete -c ${other.name} -f${other.hosts ? " -a '(__fish_print_hostnames)'" : ''}`);
+    lines.push(...other.options.map((option) => optionLine(other.name, undefined, option)));
+  }
   return `${lines.join('\n')}\n`;
 }
 
-function optionLine(name: string, condition: string, option: OptionNode): string {
+function optionLine(name: string, condition: string | undefined, option: OptionNode): string {
   const names = option.names.map((word) => (word.startsWith('--') ? `-l ${word.slice(2)}` : `-s ${word.slice(1)}`));
   const value = option.argument === undefined ? '' : ` -r ${wordsOf(name, option) ?? ''}`.trimEnd();
-  return `complete -c ${name} -n ${quote(condition)} ${names.join(' ')}${value} -d ${quote(option.description)}`;
+  const when = condition === undefined ? '' : ` -n ${quote(condition)}`;
+  return `complete -c ${name}${when} ${names.join(' ')}${value} -d ${quote(option.description)}`;
 }
 
 function wordsOf(name: string, { kind, choices }: Pick<OptionNode, 'kind' | 'choices'>): string | undefined {

@@ -1,10 +1,11 @@
 /** Completion for zsh. */
 
 import type { ArgumentNode, CommandNode, OptionNode } from './command-tree.ts';
+import type { ProgramNode } from './completion-programs.ts';
 
-export function zshCompletion(program: CommandNode): string {
+export function zshCompletion(program: CommandNode, others: readonly ProgramNode[]): string {
   const { name, commands } = program;
-  return `#compdef ${name}
+  return `#compdef ${[name, ...others.map((other) => other.name)].join(' ')}
 # zsh completion of ${name}; made by "${name} completion zsh"
 _${name}_doors() {
   local -a doors config
@@ -17,6 +18,9 @@ _${name}_doors() {
 _${name}() {
   local curcontext=$curcontext state line
   typeset -A opt_args
+  case $service in
+${others.map((other) => otherCase(other)).join('\n')}
+  esac
   _arguments -C \\
 ${program.options.map((option) => `    ${optionSpec(name, option)} \\`).join('\n')}
     '1:command:->command' \\
@@ -36,6 +40,11 @@ ${commands.map((command) => commandCase(name, command)).join('\n')}
 }
 _${name} "$@"
 `;
+}
+
+function otherCase({ name, options, hosts }: ProgramNode): string {
+  const specs = [...options.map((option) => optionSpec(name, option)), ...(hosts ? ["'1:host:_hosts'"] : [])];
+  return `    ${name}) _arguments ${specs.join(' ')}; return ;;`;
 }
 
 function commandCase(name: string, command: CommandNode): string {

@@ -8,6 +8,7 @@ import { controlCommand } from './ask.ts';
 import { describeCommand } from './command-tree.ts';
 import { bashCompletion } from './completion-bash.ts';
 import { fishCompletion } from './completion-fish.ts';
+import { otherPrograms } from './completion-programs.ts';
 import { zshCompletion } from './completion-zsh.ts';
 import { DEFAULT_CONFIG, socketOf } from './daemon-socket.ts';
 import { absolute } from './load-knockd-conf.ts';
@@ -17,10 +18,12 @@ const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion 
 
 export function addCompletion(program: Command, end: (status: number) => void, terminal: Terminal): void {
   controlCommand(program, 'completion')
-    .description('print the completions of a shell: postern completion bash > /etc/bash_completion.d/postern')
+    .description(
+      'print the completions of a shell, for all our programs: postern completion bash > /etc/bash_completion.d/postern',
+    )
     .addArgument(new Argument('<shell>', 'which shell').choices(Object.keys(SHELLS)))
     .action((shell: keyof typeof SHELLS) => {
-      terminal.stdout.write(SHELLS[shell](describeCommand(program)));
+      terminal.stdout.write(SHELLS[shell](describeCommand(program), otherPrograms()));
       end(0);
     });
   // Hidden: the scripts call it.

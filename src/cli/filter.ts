@@ -21,7 +21,7 @@ export function addFilter(program: Command, end: (status: number) => void): void
         );
         return end(1);
       }
-      const loaded = loadKnockdConf(absolute(file), { shownAs: file, strict: false });
+      const loaded = loadKnockdConf(absolute(file), { shownAs: file, strict: false, once: true });
       if (!loaded.config) {
         for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
         return end(1);

@@ -16,7 +16,7 @@ export function addImport(program: Command, end: (status: number) => void): void
     .argument('[file]', 'the configuration of knockd', '/etc/knockd.conf')
     .option('-o, --output <file>', 'write it to this file, which must not be there yet; else to standard output')
     .action((file: string, options: { output?: string }) => {
-      const loaded = loadKnockdConf(absolute(file), { shownAs: file, strict: false });
+      const loaded = loadKnockdConf(absolute(file), { shownAs: file, strict: false, once: true });
       if (!loaded.config) {
         for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
         return end(1);

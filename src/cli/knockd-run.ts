@@ -15,7 +15,7 @@ import { Journal, reasonOf } from '../keeper/journal.ts';
 import { knockdWords } from '../keeper/knockd-words.ts';
 import { Listening, type Source, tryCapture } from '../keeper/listening.ts';
 import { Names, nameFromGetent } from '../keeper/names.ts';
-import { spendOneTime } from '../keeper/one-time-file.ts';
+import { spendInMemory, spendOneTime } from '../keeper/one-time-file.ts';
 import { stateFile } from '../keeper/open-stops.ts';
 import { type PidFile, PidFileTaken, writePidFile } from '../keeper/pid-file.ts';
 import { lookupAccount } from '../platform/accounts.ts';
@@ -83,7 +83,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
       packets: options.debug,
       tell: knockdWords(journal, names),
       open: (door, source) => doors.openings.open(door, source),
-      spendOneTime: dry ? () => ({ good: true, next: undefined }) : spendOneTime,
+      spendOneTime: dry ? spendInMemory() : spendOneTime,
       ready: () => {
         if (!replay) started();
       },

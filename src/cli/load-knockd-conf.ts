@@ -23,6 +23,8 @@ export interface LoadOptions {
   readonly interface?: string | undefined;
   /** Warnings refuse the file too. */
   readonly strict: boolean;
+  /** Says each problem once: without knockd's own line about it. */
+  readonly once?: boolean;
 }
 
 export function loadKnockdConf(path: string, options: LoadOptions): LoadedConfig {
@@ -40,7 +42,7 @@ export function loadKnockdConf(path: string, options: LoadOptions): LoadedConfig
   });
   const { trace, stderr, problems } = result;
   const refused = options.strict && result.ok && problems.length > 0;
-  const complaints = [...stderr, ...problems.map(printProblem)];
+  const complaints = [...(options.once && problems.length > 0 ? [] : stderr), ...problems.map(printProblem)];
   if (refused) complaints.push(`${shownAs}: refused because of its warnings (--strict)`);
   return { trace, complaints, problems, config: result.ok && !refused ? withAbsolutePaths(result.config) : undefined };
 }

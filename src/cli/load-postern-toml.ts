@@ -25,6 +25,8 @@ export interface LoadedToml {
   readonly problems: readonly Problem[];
   /** Absent when the file was refused. */
   readonly config: PosternConfig | undefined;
+  /** What was read. */
+  readonly text?: string;
 }
 
 /** Reads and judges the file at an absolute path; relative paths in it count from its directory. */
@@ -44,7 +46,12 @@ export function loadPosternToml(path: string, options: LoadTomlOptions): LoadedT
   const complaints = result.problems.map(printProblem);
   const refused = strict && result.ok && result.problems.length > 0;
   if (refused) complaints.push(`${shownAs}: refused because of its warnings (--strict)`);
-  return { complaints, problems: result.problems, config: result.ok && !refused ? result.config : undefined };
+  return {
+    complaints,
+    problems: result.problems,
+    config: result.ok && !refused ? result.config : undefined,
+    text: new TextDecoder().decode(text),
+  };
 }
 
 function surroundings(starting: boolean): Surroundings {

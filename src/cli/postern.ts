@@ -1,17 +1,22 @@
 /** postern: the command for people. One file per subcommand, listed here. Exit status: 0 done, 1 failed, 2 usage. */
 
 import { Command } from 'commander';
+import { addApply } from './apply.ts';
 import { controlOptions } from './ask.ts';
 import { addAttackers } from './attackers.ts';
 import { addCheck } from './check.ts';
 import { addClose } from './close.ts';
 import { addCompletion } from './completion.ts';
+import { addConfirm } from './confirm.ts';
+import { addDoctor } from './doctor.ts';
 import { addFilter } from './filter.ts';
 import { addImport } from './import.ts';
+import { addInit } from './init.ts';
 import { addKnock } from './knock-command.ts';
 import { addLog } from './log.ts';
 import { addOpen } from './open.ts';
 import { addReload } from './reload.ts';
+import { addRollback } from './rollback.ts';
 import { addShow } from './show.ts';
 import { addAllow, addBan, addDisallow, addUnban } from './source-commands.ts';
 import { addStatus } from './status.ts';
@@ -32,12 +37,17 @@ const SUBCOMMANDS = [
   addAttackers,
   addLog,
   addWatch,
-  addReload,
+  addInit,
   addCheck,
+  addDoctor,
+  addApply,
+  addConfirm,
+  addReload,
   addImport,
   addKnock,
   addFilter,
   addCompletion,
+  addRollback,
 ] as const;
 
 /** The whole command line; `end` is told the exit status of what ran. */

@@ -4,7 +4,6 @@
  */
 
 import { statSync } from 'node:fs';
-import { Command } from 'commander';
 import type { PosternConfig } from '../config/postern-config.ts';
 import { Refusal } from '../control/controlled.ts';
 import { type ControlServer, serveControl } from '../control/server.ts';
@@ -12,23 +11,35 @@ import { SocketError } from '../control/socket-file.ts';
 import { type FirewallDriver, FirewallError } from '../firewall/driver.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
-import { levelOf, matters, printEvent } from '../keeper/history-words.ts';
-import { Journal, reasonOf } from '../keeper/journal.ts';
+import { DaemonLog } from '../keeper/daemon-log.ts';
+import { reasonOf } from '../keeper/journal.ts';
 import { limitStrangers } from '../keeper/log-limit.ts';
 import { lockState } from '../keeper/state-lock.ts';
 import { Warden } from '../keeper/warden.ts';
-import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
+import {
+  CAP_CHOWN,
+  CAP_DAC_READ_SEARCH,
+  CAP_KILL,
+  CAP_NET_ADMIN,
+  CAP_NET_RAW,
+  CAP_SETGID,
+  CAP_SETUID,
+  hasCapability,
+} from '../platform/capabilities.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
+import { openJournald } from '../platform/journald.ts';
 import { notify } from '../platform/notify.ts';
+import { shedCapabilities } from '../platform/shedding.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
+import { writeApplied } from '../store/pending-change.ts';
 import { openState } from '../store/state.ts';
-import { DEFAULT_CONFIG } from './daemon-socket.ts';
 import { HostFindings } from './host-findings.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
+import { posterndProgram } from './posternd-command.ts';
 import { readVersion } from './version.ts';
 
 interface Given {
@@ -37,17 +48,19 @@ interface Given {
   readonly verbose: boolean;
 }
 
-/** The command line, also for the manual. */
-export function posterndProgram(): Command {
-  return new Command('posternd')
-    .description('Closes ports, and opens them to whoever knocks right; runs in the foreground')
-    .version(readVersion())
-    .option('-c, --config <file>', 'the configuration', DEFAULT_CONFIG)
-    .option('--strict', 'refuse a configuration with warnings', false)
-    .option('-v, --verbose', 'say on standard output what the log says', false)
-    .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'posternd: ')) });
-}
+/**
+ * What the keeper needs: firewall and packet sockets; for the watcher, to be somebody else and to be ended; files of its configuration, and the
+ * group of its socket.
+ */
+const KEPT_CAPABILITIES = [
+  CAP_NET_ADMIN,
+  CAP_NET_RAW,
+  CAP_SETUID,
+  CAP_SETGID,
+  CAP_KILL,
+  CAP_DAC_READ_SEARCH,
+  CAP_CHOWN,
+];
 
 /** Runs the daemon; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -66,8 +79,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   });
   for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
   if (!loaded.config) return 1;
+  // Hooks are the administrator's own programs: they run as root can.
+  if (!loaded.config.doors.some(({ hooks }) => hooks.onOpen || hooks.onClose)) shedCapabilities(KEPT_CAPABILITIES);
   try {
-    return await run(given, loaded.config);
+    return await run(given, loaded.config, loaded.text ?? '');
   } catch (error) {
     if (!(error instanceof CaptureError) && !(error instanceof FirewallError)) throw error;
     process.stderr.write(`posternd: ${error instanceof CaptureError ? error.plain : error.message}\n`);
@@ -75,7 +90,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function run(given: Given, config: PosternConfig): Promise<number> {
+async function run(given: Given, config: PosternConfig, text: string): Promise<number> {
   keepDescriptorsPrivate();
   if (process.platform === 'linux' && !hasCapability(CAP_NET_ADMIN)) {
     process.stderr.write(
@@ -83,7 +98,7 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
     );
     return 1;
   }
-  const journal = openJournal(given, config);
+  const journal = openLog(given, config);
   const warn = (text: string): void => journal.error(`warning: ${text}`);
   const locked = lockAll(config.state.dir, warn);
   if (typeof locked === 'string') {
@@ -95,31 +110,27 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
   const driver: FirewallDriver = openDriver(config.firewall.driver, { warn });
-  const findings = new HostFindings(monotonicNow);
+  const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
-  let level = config.log.level;
+  let read = text;
   const warden: Warden = new Warden(
     {
       driver,
       state,
       version: readVersion(),
-      warnings: () => [...warnings, ...findings.lines()],
-      say: limitStrangers((event) => {
-        if (matters(levelOf(event), level)) journal.event(printEvent(event));
-      }, monotonicNow),
-      whisper: (text) => {
-        if (matters('debug', level)) journal.event(text);
-      },
+      warnings: async () => [...warnings, ...(await findings.lines())],
+      say: limitStrangers((event, entry) => journal.event(event, entry), monotonicNow),
+      whisper: (stage) => journal.stage(stage),
       load: () => {
         const next = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
         if (!next.config) throw new Refusal([...next.complaints, 'The configuration is unchanged'].join('\n'));
+        read = next.text ?? '';
         return { config: next.config, warnings: next.complaints };
       },
       loaded: (next) => {
-        level = next.log.level;
-        journal.useSyslog(next.log.syslog);
-        journal.openFile(next.log.file);
+        journal.configure(next.log);
         state.history.retain(retentionOf(next));
+        rememberApplied(config.state.dir, read, warn);
         void resolveFace(next.firewall.face).then(({ face }) => findings.lookUp(next, face));
       },
       face: (current) => (current === config ? firstFace : resolveFace(current.firewall.face)),
@@ -152,6 +163,7 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
   const control = await openControl(config.control.socket, warden, warn);
   for (const text of control?.warnings ?? []) warn(text);
 
+  rememberApplied(config.state.dir, read, warn);
   process.stdout.write('ready\n');
   notify('READY=1');
 
@@ -160,6 +172,15 @@ async function run(given: Given, config: PosternConfig): Promise<number> {
   await warden.stop();
   for (const release of locked) release();
   return status;
+}
+
+/** For `postern apply`, which can take back only what it knows. */
+function rememberApplied(folder: string, text: string, warn: (text: string) => void): void {
+  try {
+    writeApplied(folder, text);
+  } catch (error) {
+    warn(`Cannot write to ${folder}: ${reasonOf(error)}: postern apply does not know what is in force`);
+  }
 }
 
 /** Takes what one daemon at a time may have: the state, and the guard of this network namespace. The releases, or who has it already. */
@@ -216,15 +237,13 @@ function retentionOf({ journal }: PosternConfig): Retention {
   return { age: journal.keep, entries: 1_000_000, bytes: journal.size };
 }
 
-function openJournal(given: Given, config: PosternConfig): Journal {
-  const journal = new Journal({
-    stdout: (text) => void process.stdout.write(text),
-    stderr: (text) => void process.stderr.write(text),
+function openLog(given: Given, config: PosternConfig): DaemonLog {
+  const ports = {
+    stdout: (text: string) => void process.stdout.write(text),
+    stderr: (text: string) => void process.stderr.write(text),
     wallNow,
     openSyslog: () => openSyslog('posternd'),
-  });
-  journal.show({ verbose: given.verbose, debug: false });
-  journal.useSyslog(config.log.syslog);
-  journal.openFile(config.log.file);
-  return journal;
+    openJournald,
+  };
+  return new DaemonLog(ports, config.log, given.verbose);
 }

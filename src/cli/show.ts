@@ -71,8 +71,9 @@ function readDoor(file: string, name: string, noDaemon: ControlError): DoorShown
   const { doors } = result.config;
   const door = doors.find((found) => found.name === name);
   if (door) return showDoor(door);
-  const names = doors.map((found) => found.name).join(', ');
-  throw new ControlError('refused', `There is no door "${name}" in ${file}`, `There are ${names || 'none at all'}`);
+  const names = doors.map((found) => found.name).join(', ') || 'none at all';
+  const hint = `There ${doors.length === 1 ? 'is' : 'are'} ${names}`;
+  throw new ControlError('refused', `There is no door "${name}" in ${file}`, hint);
 }
 
 /** A door as the control socket shows it. */

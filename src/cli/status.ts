@@ -40,9 +40,16 @@ export function describeStatus(status: WireStatus, paint: Paint): readonly strin
   ] as const) {
     if (sources.length > 0) lines.push('', ...describeSources(head, sources, paint));
   }
-  if (warnings.length > 0)
-    lines.push('', ...warnings.map((text) => `${paint('yellow', 'warning')}: ${harmless(text)}`));
+  if (warnings.length > 0) lines.push('', ...describeWarnings(status, paint));
   return lines;
+}
+
+/** A warning may have more lines than one: the hint has its own. */
+export function describeWarnings({ warnings }: WireStatus, paint: Paint): readonly string[] {
+  return warnings.flatMap((text) => {
+    const [first = '', ...rest] = text.split('\n').map(harmless);
+    return [`${paint('yellow', 'warning')}: ${first}`, ...rest];
+  });
 }
 
 function describeSources(head: string, sources: readonly WireSource[], paint: Paint): readonly string[] {

@@ -1,5 +1,6 @@
 /** What the commands touch of the world: where they write, the time, and being told to stop. A test brings its own. */
 
+import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
 import { wallNow } from '../platform/clock.ts';
 
@@ -21,6 +22,8 @@ export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Absent when the standard input is no terminal. */
   readonly keyboard?: Keyboard;
+  /** Asks for a line; absent when there is nobody to ask. */
+  readonly question?: (text: string) => Promise<string>;
   readonly wallNow: () => number;
   /** Calls back when somebody wants the program to end, or nobody reads what it writes. */
   readonly onInterrupt: (call: () => void) => void;
@@ -53,6 +56,7 @@ export function thisTerminal(): Terminal {
         },
       },
     }),
+    ...(stdin.isTTY && { question: askLine }),
     wallNow,
     onInterrupt: (call) => {
       gone.push(call);
@@ -67,6 +71,15 @@ export function thisTerminal(): Terminal {
 
 export type Format = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 export type Paint = (format: Format, text: string) => string;
+
+async function askLine(text: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return await lines.question(text);
+  } finally {
+    lines.close();
+  }
+}
 
 /** Colour for a terminal, unless it or NO_COLOR (no-color.org) does not want it. */
 export function paintFor(output: Output, environment: Terminal['environment']): Paint {

@@ -3,7 +3,7 @@
 import type { WireStatus } from '../control/client.ts';
 import type { WireEvent, WireStage } from '../control/wire-event.ts';
 import { LogLines } from './log-lines.ts';
-import { describeDoors, describeWatcher } from './status.ts';
+import { describeDoors, describeWarnings, describeWatcher } from './status.ts';
 import type { Paint } from './terminal.ts';
 import { alignColumns, clockTime, count, cutTo, harmless, timeLeft, widthOf } from './wording.ts';
 
@@ -71,7 +71,7 @@ export class WatchView {
         ...this.#section(this.#drawKnocks(now), Math.max(2, Math.floor(rows * 0.25))),
         '',
       );
-      for (const warning of status.warnings) lines.push(`${this.#paint('yellow', 'warning')}: ${harmless(warning)}`);
+      lines.push(...describeWarnings(status, this.#paint));
     }
     const foot = this.#drawFoot();
     const room = rows - lines.length - foot.length - 1;

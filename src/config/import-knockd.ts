@@ -7,7 +7,7 @@
 
 import { printAddress } from '../core/address.ts';
 import { ACK, FIN, RST, type Step, SYN, type TcpFlags } from '../core/door.ts';
-import type { PortRange } from '../core/policy.ts';
+import { type PortRange, RESERVED_NAMES } from '../core/policy.ts';
 import { type FirewallCommand, readFirewallCommand, readSetCommand, samePorts } from './knockd-command.ts';
 import type { KnockdConfig } from './knockd-conf.ts';
 import type { KnockdDoor } from './knockd-lower.ts';
@@ -15,7 +15,7 @@ import { NOWHERE } from './knockd-target.ts';
 import { FLAG_BITS } from './knockd-values.ts';
 import { printPorts, printStep } from './ports.ts';
 import { parsePosternToml } from './postern-toml.ts';
-import { quote } from './problem.ts';
+import { escaped, quote } from './problem.ts';
 import { printDuration } from './quantity.ts';
 import { printToml } from './reading.ts';
 import { shellHook } from './shell-hook.ts';
@@ -109,6 +109,8 @@ function reasonAgainst(door: KnockdDoor, start: FirewallCommand | undefined): st
   return undefined;
 }
 
+const UNFIT: ReadonlySet<string> = new Set(['constructor', 'prototype', ...RESERVED_NAMES]);
+
 /** A name that fits, of its own; a pair of `openX` and `closeX` is `x`. */
 function nameFor(
   door: KnockdDoor,
@@ -119,11 +121,11 @@ function nameFor(
   const { name } = door.knock;
   const stem = closer && /^open[-_ ]?(.+)$/i.exec(name)?.[1];
   const plain = (stem?.toLowerCase() ?? name).replaceAll(/[^A-Za-z0-9_-]+/g, '-').replace(/^[^A-Za-z]+/, '');
-  const base = (plain === '' || plain === 'constructor' || plain === 'prototype' ? 'door' : plain).slice(0, 32);
+  const base = (plain === '' || UNFIT.has(plain) ? 'door' : plain).slice(0, 32);
   let own = base;
   for (let count = 2; taken.has(own); count++) own = `${base.slice(0, 32 - String(count).length - 1)}-${count}`;
   taken.add(own);
-  if (own !== name && !stem) note(door.line, `The door ${quote(name)} is called "${own}"`);
+  if (own !== name) note(door.line, `The door ${quote(name)} is called "${own}"`);
   return own;
 }
 
@@ -144,7 +146,7 @@ function printDoor(plan: DoorPrint): string {
   const lines = Object.entries({ ...keys, ...families }).map(([key, value]) => `${key} = ${printToml(value)}`);
   const knock = Object.entries(knockKeys(plan)).map(([key, value]) => `${key} = ${printToml(value)}`);
   return [
-    `# ${quote(places.join(' and ')).slice(1, -1)}`,
+    `# ${escaped(places.join(' and ')).toWellFormed()}`,
     `[door.${name}]`,
     ...lines,
     '',
@@ -272,7 +274,7 @@ function printSettings(
   const { logFile, pidFile, interface: name } = config;
   const log: Record<string, unknown> = { syslog: config.useSyslog };
   if (logFile) log.file = logFile.replaceAll('\0', '');
-  const lines = [`# From ${quote(file).slice(1, -1)}, by "postern import".`, ''];
+  const lines = [`# From ${escaped(file).toWellFormed()}, by "postern import".`, ''];
   if (pidFile) note(0, `The pid file ${quote(pidFile)} is not carried over: the service manager knows the process`);
   const capture = name === undefined ? undefined : `interfaces = ${printToml([name])}`;
   if (capture !== undefined) {

@@ -37,6 +37,8 @@ export interface PosternConfig {
   readonly publicPorts: readonly PortRange[];
   readonly log: {
     readonly syslog: boolean;
+    readonly journald: boolean;
+    readonly format: 'text' | 'json';
     readonly file?: string;
     readonly level: 'error' | 'warning' | 'info' | 'debug';
   };

@@ -80,6 +80,8 @@ export function lowerSettings(draft: PosternDraft, directory: string): Omit<Post
     publicPorts: mergePorts(draft.public.ports),
     log: {
       syslog: log.syslog,
+      journald: log.journald,
+      format: log.format,
       level: log.level,
       ...(log.file !== undefined && { file: resolve(directory, log.file) }),
     },

@@ -266,6 +266,21 @@ export const posternSchema = table({
         key(v.boolean(), 'Whether the log goes to syslog (facility `daemon`).', { aliases: ['usesyslog'] }),
         true,
       ),
+      journald: v.optional(
+        key(
+          v.boolean(),
+          'Whether the log goes to the systemd journal, with a field for each part of an event; syslog gets what the journal does not take.',
+          { aliases: ['journal', 'systemd'] },
+        ),
+        false,
+      ),
+      format: v.optional(
+        key(
+          choice(['text', 'json']),
+          'What a line is in syslog, the file and on standard output: words, or the object that `postern log --json` prints.',
+        ),
+        'text',
+      ),
       file: v.optional(
         key(path, 'A file that the log is appended to as well.', {
           fallback: 'none',

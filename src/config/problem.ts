@@ -31,6 +31,11 @@ const LONGEST_QUOTE = 60;
 /** The text in double quotes, control characters as `\xNN`, cut after 60 characters. */
 export function quote(text: string): string {
   const cut = text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}...` : text;
+  return `"${escaped(cut)}"`;
+}
+
+/** The whole text on one line, control characters as `\xNN`. */
+export function escaped(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it is about
-  return `"${cut.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)}"`;
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

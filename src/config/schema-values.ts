@@ -4,6 +4,7 @@
 
 import * as v from 'valibot';
 import { type Address, parseAddress } from '../core/address.ts';
+import { RESERVED_NAMES } from '../core/policy.ts';
 import { FLAG_BITS } from './knockd-values.ts';
 import { PORTS_PATTERN, parsePorts, parseStep, STEP_PATTERN } from './ports.ts';
 import { PREFIX_PATTERN, parsePrefix } from './prefix.ts';
@@ -12,7 +13,7 @@ import { DURATION_PATTERN, parseSize, SIZE_PATTERN } from './quantity.ts';
 import { fault, type Reading } from './reading.ts';
 import { complaint, durationBetween, text } from './schema-parts.ts';
 
-const DOOR_NAME = '[A-Za-z][A-Za-z0-9_-]{0,31}';
+const DOOR_NAME = `(?!(?:${RESERVED_NAMES.join('|')})$)[A-Za-z][A-Za-z0-9_-]{0,31}`;
 
 export function duration(least: string, most: string) {
   return text(durationBetween(least, most), {
@@ -124,6 +125,7 @@ function readFlag(value: string): Reading<string> {
 function readDoorName(value: string): Reading<string> {
   const message = `Cannot use the name ${quote(value)} for a door`;
   if (new RegExp(`^${DOOR_NAME}$`).test(value)) return { value };
+  if (RESERVED_NAMES.includes(value)) return fault(`${message}: lines of the log begin with it`, 'Choose another name');
   if (/^[A-Za-z][\w-]*$/.test(value))
     return fault(`${message}: it is longer than 32 characters`, 'Write a shorter name');
   return fault(message, 'Write a letter, then letters, digits, "_" and "-", such as [door.ssh]');

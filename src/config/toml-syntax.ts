@@ -43,8 +43,9 @@ export function readToml(text: string): TomlReading {
       if (!(thrown instanceof TomlError)) throw thrown;
       error = thrown;
     }
-    const index = Math.min(error.line, lines.length) - 1;
-    const slip = diagnose(lines, index, error);
+    const told = Math.min(error.line, lines.length) - 1;
+    const slip = diagnose(lines, told, error);
+    const { index = told } = slip;
     findings.push({ line: index + 1, about: slip.about });
     if (slip.mended === undefined || mended.has(index) || findings.length > MAX_SLIPS)
       return { text: current, findings, dropped };
@@ -56,6 +57,8 @@ export function readToml(text: string): TomlReading {
 
 interface Slip {
   readonly about: Finding;
+  /** The line of the slip, counted from 0, where it is not the one that the parser stopped at. */
+  readonly index?: number;
   /** What to read in place of this line and those after it. */
   readonly mended?: readonly string[];
   readonly dropped?: Path;
@@ -68,6 +71,8 @@ function diagnose(lines: readonly string[], index: number, error: TomlError): Sl
   if (reason.includes('losslessly')) {
     return { about: finding('error', 'Cannot use a number of that size', 'Write a smaller number') };
   }
+  const open = reason.startsWith('expected comma') ? diagnoseOpenList(lines, index) : undefined;
+  if (open) return open;
   const header = /^\s*\[([^\][]*)\]*\s*(#.*)?$/.exec(line);
   const repaired = header ? mendHeader(header[1] ?? '') : mendPair(line);
   if (repaired !== undefined && repaired !== line && parses(repaired)) {
@@ -82,6 +87,22 @@ function diagnose(lines: readonly string[], index: number, error: TomlError): Sl
     return { about, mended: [''], ...(path && { dropped: path }) };
   }
   return { about: finding('error', `Cannot read TOML here: ${reason}`, hintFor(reason)) };
+}
+
+/** The parser misses the "]" of a list where the next key or section begins, or the text ends: it belongs behind what came before. */
+function diagnoseOpenList(lines: readonly string[], stop: number): Slip | undefined {
+  const isNothing = (line: string): boolean => /^\s*(?:#.*)?$/.test(line);
+  const begins = /^\s*(?:[\w.-]+\s*=|\[{1,2}\s*[A-Za-z_])/.test(lines[stop] ?? '');
+  if (!begins && !lines.slice(stop).every(isNothing)) return undefined;
+  const index = lines.findLastIndex((line, i) => i < stop && !isNothing(line));
+  const start = lines.findLastIndex((line, i) => i <= index && /^\s*[\w.-]+\s*=\s*\[/.test(line));
+  const [, items = '', rest = ''] =
+    /^((?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*?)(\s*(?:#.*)?)$/.exec(lines[index] ?? '') ?? [];
+  const mended = `${items}]${rest}`;
+  if (start === -1 || items === '' || !parses([...lines.slice(start, index), mended].join('\n'))) return undefined;
+  const key = /[\w.-]+/.exec(lines[start] ?? '')?.[0] ?? '';
+  const about = finding('error', `The list ${quote(key)} does not end with "]"`, `Write ${shown(mended.trim())}`);
+  return { about, index, mended: [mended] };
 }
 
 function reasonOf(error: TomlError): string {

@@ -45,6 +45,8 @@ export type Order =
   | { readonly type: 'public-ports'; readonly publicPorts: readonly number[] }
   /** A one-time door's next sequence. Raises the revision like a new configuration, but leaves other doors' attempts alone. */
   | { readonly type: 'door'; readonly revision: number; readonly index: number; readonly door: Door }
+  /** An opening from a capture file has been dealt with, by whatever order was sent before. One for each. */
+  | { readonly type: 'read-on' }
   /** Are you still there? Answered by `alive` with the same number. */
   | { readonly type: 'ping'; readonly number: number };
 

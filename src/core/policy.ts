@@ -32,6 +32,9 @@ export interface Hooks {
   readonly timeLimit: number;
 }
 
+/** What no door is called: lines of the log begin with these words, and a reader has to know what a line is about. */
+export const RESERVED_NAMES: readonly string[] = ['warning', 'error', 'hint', 'started'];
+
 export interface DoorPolicy {
   /** Letters, digits, `_` and `-`, 1-32 characters, first a letter: it names sets in the kernel. Unique. */
   readonly name: string;

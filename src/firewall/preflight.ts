@@ -42,8 +42,12 @@ const MOST_SEGMENTS = 64;
 const UNUSED_PORT = 1;
 const IPTABLES_TABLES = new Set(['filter', 'nat', 'mangle', 'raw', 'security']);
 
-/** Everything that an administrator should hear before these doors are guarded by nftables. Never throws. */
-export async function preflight(doors: readonly DoorPolicy[], face: Face = 'drop'): Promise<Finding[]> {
+/** Everything that an administrator should hear before these doors are guarded by that driver. Never throws. */
+export async function preflight(
+  doors: readonly DoorPolicy[],
+  face: Face = 'drop',
+  driver = 'nftables',
+): Promise<Finding[]> {
   const listing = await listHost();
   const unreadable: Finding = {
     severity: 'warning',
@@ -51,7 +55,7 @@ export async function preflight(doors: readonly DoorPolicy[], face: Face = 'drop
     hint: 'run it as root, with nftables installed',
   };
   return [
-    ...(await dryRun({ doors, face, ipv6Prefix: 64, trusted: [], observe: false })),
+    ...(driver === 'nftables' ? await dryRun({ doors, face, ipv6Prefix: 64, trusted: [], observe: false }) : []),
     ...mirrorFindings(face),
     ...(isEmpty(listing) ? [unreadable] : judgeHost(doors, listing)),
   ];

@@ -95,23 +95,37 @@ export class Journal {
   }
 }
 
-/** Where the C library's words are others than those of Node's messages. */
+/** Where the C library's words are others than those of Node's messages, which lack the last two errors. */
 const STRERROR: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL: 'Cannot assign requested address',
+  EAFNOSUPPORT: 'Address family not supported by protocol',
+  EALREADY: 'Operation already in progress',
   EBUSY: 'Device or resource busy',
   EEXIST: 'File exists',
+  EFAULT: 'Bad address',
+  EHOSTUNREACH: 'No route to host',
+  EILSEQ: 'Invalid or incomplete multibyte or wide character',
   EIO: 'Input/output error',
+  EISCONN: 'Transport endpoint is already connected',
   EISDIR: 'Is a directory',
   ELOOP: 'Too many levels of symbolic links',
   ENAMETOOLONG: 'File name too long',
   ENFILE: 'Too many open files in system',
   ENOMEM: 'Cannot allocate memory',
+  ENOTCONN: 'Transport endpoint is not connected',
+  ENOTSUP: 'Operation not supported',
+  ERANGE: 'Numerical result out of range',
+  ESPIPE: 'Illegal seek',
   ETXTBSY: 'Text file busy',
+  EXDEV: 'Invalid cross-device link',
+  'Unknown system error -116': 'Stale file handle',
+  'Unknown system error -122': 'Disk quota exceeded',
 };
 
 /** The system's text for a failed call, as strerror(3) has it: `No such file or directory`. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const match = /^([A-Z0-9]+): ([^,]+)/.exec(error.message);
+  const match = /^([A-Z0-9]+|Unknown system error -\d+): ([^,]+)/.exec(error.message);
   const text = STRERROR[match?.[1] ?? ''] ?? match?.[2] ?? error.message;
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

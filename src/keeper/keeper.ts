@@ -82,6 +82,7 @@ export class Keeper<D extends KnockedDoor> {
   #revision = 0;
   #publicPorts: readonly number[];
   #filterKept: string | undefined;
+  readonly #replay: boolean;
   readonly #lines: Allowance | undefined;
   readonly #sightings = new Allowance(SIGHTINGS);
   #expectsReady = true;
@@ -97,7 +98,8 @@ export class Keeper<D extends KnockedDoor> {
     this.#ports = ports;
     this.#ipv6 = options.ipv6;
     this.#packets = options.packets;
-    this.#lines = options.replay ? undefined : new Allowance(LINES);
+    this.#replay = options.replay ?? false;
+    this.#lines = this.#replay ? undefined : new Allowance(LINES);
     this.#publicPorts = ports.publicPorts();
   }
 
@@ -173,7 +175,9 @@ export class Keeper<D extends KnockedDoor> {
         return;
       }
       case 'knock':
-        return this.#judge(report.revision, report.event);
+        this.#judge(report.revision, report.event);
+        if (this.#replay && report.event.type === 'opened') this.#ports.send({ type: 'read-on' });
+        return;
       case 'packet':
         if (this.#packets && this.#mayTell()) tell({ type: 'packet', packet: report });
         return;

@@ -49,17 +49,17 @@ export interface WardenPorts {
   readonly driver: FirewallDriver;
   readonly state: State;
   readonly version: string;
-  /** Every event that is recorded, for the log. */
-  readonly say: (event: HistoryEvent) => void;
+  /** Every event that is recorded, for the log; as it was recorded, too. */
+  readonly say: (event: HistoryEvent, entry: HistoryEntry) => void;
   /** Debugging: what is not recorded. */
-  readonly whisper: (text: string) => void;
+  readonly whisper: (stage: Extract<LiveEvent, { readonly kind: 'stage' }>) => void;
   /** Reads the configuration again. Throws a `Refusal` that names every problem. */
   readonly load: () => { readonly config: PosternConfig; readonly warnings: readonly string[] };
   /** A configuration that was loaded is in force. */
   readonly loaded: (config: PosternConfig) => void;
   readonly face: (config: PosternConfig) => Promise<Face>;
   /** For `status`: what holds at the moment. */
-  readonly warnings: () => readonly string[];
+  readonly warnings: () => Promise<readonly string[]>;
   /** Nobody can listen any more. */
   readonly over: (reason: string) => void;
 }
@@ -178,6 +178,7 @@ export class Warden implements Controlled {
   }
 
   async status(): Promise<Status> {
+    const warnings = await this.#ports.warnings();
     const now = monotonicNow();
     const counts = this.#listening?.counts;
     const problem = this.#ports.state.problem();
@@ -205,7 +206,7 @@ export class Warden implements Controlled {
         strangers: counts?.strangers ?? 0,
         confinement: this.#confinement,
       },
-      warnings: [...this.#ports.warnings(), ...(problem === undefined ? [] : [problem])],
+      warnings: [...warnings, ...(problem === undefined ? [] : [problem])],
     };
   }
 
@@ -339,8 +340,9 @@ export class Warden implements Controlled {
       case 'advanced': {
         const of = this.#config.doors.find((door) => door.name === event.door)?.knock?.steps.length ?? 0;
         const source = printAddress(event.source);
-        this.#ports.whisper(`${event.door}: ${source} has knocked ${event.stage} of ${of}`);
-        this.#tell({ kind: 'stage', time: wallNow(), door: event.door, source, stage: event.stage, of });
+        const stage = { kind: 'stage', time: wallNow(), door: event.door, source, stage: event.stage, of } as const;
+        this.#ports.whisper(stage);
+        this.#tell(stage);
         return;
       }
       case 'failed':
@@ -361,7 +363,7 @@ export class Warden implements Controlled {
 
   #record(event: HistoryEvent): void {
     const entry = this.#ports.state.history.append(event);
-    this.#ports.say(event);
+    this.#ports.say(event, entry);
     this.#tell({ kind: 'history', entry });
   }
 
@@ -372,8 +374,9 @@ export class Warden implements Controlled {
   #door(name: string): DoorPolicy {
     const door = this.#config.doors.find((each) => each.name === name);
     if (door) return door;
-    const names = this.#config.doors.map((each) => each.name).join(', ');
-    throw new Refusal(`There is no door "${name}"; there ${names === '' ? 'are none' : `is ${names}`}`);
+    const names = this.#config.doors.map((each) => each.name);
+    const there = names.length === 1 ? 'is' : 'are';
+    throw new Refusal(`There is no door "${name}": there ${there} ${names.join(', ') || 'none'}`);
   }
 }
 

@@ -11,10 +11,13 @@ const PR_CAPBSET_DROP = 24;
 const PR_CAP_AMBIENT = 47;
 const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 
+export const CAP_CHOWN = 0;
 export const CAP_DAC_READ_SEARCH = 2;
+export const CAP_KILL = 5;
 export const CAP_SETGID = 6;
 export const CAP_SETUID = 7;
 export const CAP_NET_ADMIN = 12;
+export const CAP_NET_RAW = 13;
 
 /** Drops every capability but `keep`, from the bounding set too where the thread may. Throws when the kernel refuses. */
 export function dropCapabilities(keep: readonly number[] = []): void {

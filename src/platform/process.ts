@@ -5,6 +5,7 @@
  */
 
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { Duplex, type Readable } from 'node:stream';
 import { canSpawnSessions, type Ending, type RunningProgram, startSession } from './session.ts';
 
@@ -150,6 +151,27 @@ export function startOutliving(
   const { child, program } = start(argv, { detached: true, stdio: ['pipe', 'inherit', 'inherit'], env });
   child?.unref();
   return { ...program, input: child?.stdin ?? null };
+}
+
+/** Starts a program in a session of its own that this process has nothing more to do with; it writes nowhere. */
+export function startDetached(
+  argv: readonly [string, ...string[]],
+  env: NodeJS.ProcessEnv = process.env,
+): RunningProgram {
+  const { child, program } = start(argv, { detached: true, stdio: 'ignore', cwd: '/', env });
+  child?.unref();
+  return program;
+}
+
+/** Does systemd run this machine (sd_booted(3))? */
+export function isSystemdHere(): boolean {
+  return existsSync('/run/systemd/system');
+}
+
+/** Has systemd run a program once, `delay` milliseconds from now (systemd-run(1)). */
+export function startUnit(name: string, delay: number, argv: readonly string[]): RunningProgram {
+  const timer = ['--quiet', '--collect', `--unit=${name}`, `--on-active=${Math.ceil(delay / 1000)}s`];
+  return start(['systemd-run', ...timer, ...argv], { stdio: 'ignore', cwd: '/', env: PATH_ONLY }).program;
 }
 
 /** Starts this program again as a daemon's child: own session, the terminal's descriptors, and descriptor 3 to report on. */

@@ -23,6 +23,7 @@ import {
 } from './capabilities.ts';
 import { enterDomain, isInDomain, landlockAbi } from './landlock.ts';
 import { closeOnExec, prctl, SystemError } from './libc.ts';
+import { lowerLimits } from './limits.ts';
 import { bootFilter, installFilter, isWithoutRings, runFilter } from './seccomp.ts';
 import { thisMachine } from './syscalls.ts';
 
@@ -31,6 +32,8 @@ const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
 const PR_GET_NO_NEW_PRIVS = 39;
 const SIGKILL = 9;
+/** The runtime's own, and a packet socket for each of many interfaces. */
+const MOST_FILES = 256;
 
 /**
  * For a process that reads packets: no inspector on SIGUSR1, one helper thread for V8 instead of four, nothing from OpenSSL's
@@ -188,6 +191,10 @@ export function confine(options: {
   if (capabilities === 'some') notes.push('Some capabilities could not be given up');
   // Not readable through /proc by others of the same user id, no core file. Executing a program resets it.
   prctl(PR_SET_DUMPABLE, 0);
+
+  // No core, no file that grows, no other process or thread, and no more descriptors than it has use for.
+  if (!lowerLimits({ core: 0, fileSize: 0, processes: 0, files: MOST_FILES }))
+    notes.push('Resource limits could not be lowered');
 
   const abi = landlockAbi();
   const born = isInDomain();

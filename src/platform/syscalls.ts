@@ -62,6 +62,7 @@ const TABLE = `
   tgkill           234 131
   ppoll            271  73
   epoll_pwait      281  22
+  prlimit64        302 261
   getcpu           309 168
   seccomp          317 277
   getrandom        318 278

@@ -55,6 +55,7 @@ function main(argv: readonly string[]): void {
       const order: Order = decodeOrder(line);
       watch.obey(order);
       if (order.type === 'configure') start();
+      if (order.type === 'read-on') for (const source of sources) source.readOn?.();
     }
   });
   const { landlock, seccomp, uid: user, notes } = confinement;

@@ -38,6 +38,7 @@ export class Watch implements PacketSink {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #deadline = Number.POSITIVE_INFINITY;
   #replayed = 0;
+  #unanswered = 0;
   #suppressed = 0;
   #drops: Partial<Record<DropReason, number>> = {};
   #received = 0;
@@ -73,6 +74,9 @@ export class Watch implements PacketSink {
         this.#engine?.setPublicPorts(order.publicPorts);
         this.#lookout.setPublicPorts(order.publicPorts);
         return;
+      case 'read-on':
+        this.#unanswered = Math.max(0, this.#unanswered - 1);
+        return;
       case 'ping':
         this.#ports.send({ type: 'alive', number: order.number });
         return;
@@ -94,6 +98,11 @@ export class Watch implements PacketSink {
     if (!this.#ports.replay) this.#lookout.packet(packet, now);
     const events = this.#engine?.packet(packet, now);
     if (events && events.length > 0) this.#reportEvents(events, now);
+  }
+
+  /** In a capture file the next knock may stand right behind one that changes a one-time sequence. */
+  waits(): boolean {
+    return this.#unanswered > 0;
   }
 
   drained(): void {
@@ -154,6 +163,7 @@ export class Watch implements PacketSink {
       const revision = this.#revisions[event.door] ?? 0;
       const allowed = event.type === 'opened' || (event.stage > 1 ? this.#earned : this.#cheap).take(now);
       if (!allowed || !this.#ports.send({ type: 'knock', revision, event })) this.#suppressed++;
+      else if (this.#ports.replay && event.type === 'opened') this.#unanswered++;
     }
   }
 

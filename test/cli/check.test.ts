@@ -105,6 +105,44 @@ test('postern check --json prints the problems as one list', () => {
   assert.equal(problem?.severity, 'warning');
 });
 
+test('postern check says every problem of a knockd.conf once, and what interface is not there', () => {
+  const broken = write('flag.conf', KNOCKD.replace('tcpflags = syn', 'tcpflags = syn,bogus'));
+  const { status, stderr } = postern('check', broken);
+  assert.deepEqual([status, stderr.match(/bogus/gi)?.length], [1, 1]);
+  assert.match(stderr, /^flag\.conf:3: Cannot use the TCP flag "BOGUS"\nhint: /);
+  const elsewhere = write('elsewhere.conf', `[options]\nInterface = nosuch7\n${KNOCKD}`);
+  const { stdout, stderr: doubts } = postern('check', elsewhere);
+  assert.equal(stdout, 'elsewhere.conf: ok: 1 door, 1 warning\n');
+  assert.match(
+    doubts,
+    /^elsewhere\.conf: warning: There is no interface "nosuch7".*\nhint: The interfaces here are .*\blo\b/,
+  );
+});
+
+test('postern check refuses what posternd would refuse, with the line', () => {
+  const kernel = write('kernel.toml', GOOD.replace('protect', 'engine = "kernel"\nprotect'));
+  const driver = write('driver.toml', `${GOOD}[firewall]\ndriver = "ipfw"\n`);
+  for (const [file, about] of [
+    [kernel, /^kernel\.toml:2: Cannot have the kernel recognize knocks/],
+    [driver, /^driver\.toml:6: Cannot use the driver "ipfw"/],
+  ] as const) {
+    const { status, stdout, stderr } = postern('check', file);
+    assert.deepEqual([status, stdout], [1, '']);
+    assert.match(stderr, about);
+  }
+});
+
+test('postern filter shows a knockd.conf its filter, and says in one sentence that it does not know a postern.toml', () => {
+  const shown = postern('filter', '-i', 'lo', write('knockd.conf', KNOCKD));
+  assert.deepEqual([shown.status, shown.stderr], [0, '']);
+  assert.match(shown.stdout, /^\(000\) /);
+  assert.deepEqual(postern('filter', write('good.toml', GOOD)), {
+    status: 1,
+    stdout: '',
+    stderr: 'postern: good.toml is a postern.toml: this command shows the filter of a knockd.conf only\n',
+  });
+});
+
 test('postern check says when there is no file', () => {
   assert.deepEqual(postern('check', 'none.toml'), {
     status: 1,

@@ -43,14 +43,27 @@ const WORDS: readonly (readonly [string, readonly string[]])[] = [
   ['postern check x', ['x.toml']],
 ];
 
+const OTHERS: readonly (readonly [string, readonly string[]])[] = [
+  ['posternd --st', ['--strict']],
+  ['posternd -c x', ['x.toml']],
+  ['posternd x', []],
+  ['/usr/local/bin/knockd --lo', ['--logfile', '--lookup']],
+  ['knockd --logfile x', ['x.toml']],
+  ['knockd --interface x', []],
+  ['knockd --run', ['--run-commands']],
+  ['knock --js', ['--json']],
+  ['knock --repeat x', []],
+];
+
 test('bash completes commands, options, doors and files', {
   skip: bash === undefined && 'not installed: bash',
 }, async () => {
   using folder = await layOut('bash', 'completion');
   writeFileSync(join(folder.path, 'x.toml'), '');
-  for (const [line, expected] of WORDS) {
+  for (const [line, expected] of [...WORDS, ...OTHERS]) {
+    const complete = line.startsWith('postern ') ? '_postern' : '_postern_others';
     const words = line.split(' ').map((word) => `'${word}'`);
-    const program = `. ./completion; PATH=$PWD:$PATH; COMP_WORDS=(${words.join(' ')}); COMP_CWORD=${words.length - 1}; _postern; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const program = `. ./completion; PATH=$PWD:$PATH; COMP_WORDS=(${words.join(' ')}); COMP_CWORD=${words.length - 1}; ${complete}; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const { stdout, stderr } = await new Running([bash ?? '', '--norc', '-c', program], { cwd: folder.path }).end();
     assert.deepEqual([stdout.split('\n').filter(Boolean).sort(), stderr], [expected, ''], line);
   }
@@ -67,7 +80,8 @@ for (const shell of ['bash', 'zsh', 'fish']) {
 
 test('zsh has a line for every command, each with what is quoted closed again', async () => {
   const text = await script('zsh');
-  assert.match(text, /^#compdef postern\n/);
+  assert.match(text, /^#compdef postern posternd knockd knock\n/);
+  assert.match(text, /^ {4}knock\) _arguments .*'1:host:_hosts'; return ;;$/m);
   for (const name of ['status', 'open', 'close', 'completion'])
     assert.match(text, new RegExp(`^ {8}${name}\\) _arguments `, 'm'));
   const quotes = text.replaceAll("'\\''", '').split("'").length - 1;
@@ -78,6 +92,7 @@ test('fish has a line for every command and option', async () => {
   const text = await script('fish');
   assert.match(text, /-a status -d '/);
   assert.match(text, /from open' -a '\(__postern_doors\)'/);
+  assert.match(text, /^complete -c knockd -s c -l config -r -F -d '/m);
   assert.match(text, /from log' -s d -l door -r -a '\(__postern_doors\)' -d '/);
 });
 

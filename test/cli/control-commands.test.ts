@@ -20,9 +20,9 @@ const STATUS_TEXT = `\
 postern 0.1.0, up 1d 02h, nftables
 watcher 4242: 2 attempts under way, 123456 packets, 0 lost, 4 dropped (truncated 3, link-type 1), landlock 7, seccomp
 
-DOOR  PORTS                  SOURCE          LEFT    BY
-ssh   tcp/22                 192.0.2.7       25s     knock
-                             2001:db8:1:2::  1h 01m  hand (alice)
+DOOR  PORTS                  SOURCE             LEFT    BY
+ssh   tcp/22                 192.0.2.7          25s     knock
+                             2001:db8:1:2::/64  1h 01m  hand (alice)
 web   tcp/80, tcp/8000-8010  closed
 
 BANNED         LEFT    BY
@@ -109,7 +109,7 @@ test('`postern status` says what is not well, and keeps what others wrote harmle
       ],
       bans: [],
       watcher: { ...STATUS.watcher, pid: undefined },
-      warnings: ['the state is in memory only'],
+      warnings: ['the state is in memory only', 'Port tcp/22 is refused\x1b[2J\nhint: ufw allow 22/tcp # once'],
     }),
   });
   assert.deepEqual(
@@ -122,6 +122,8 @@ DOOR  PORTS   SOURCE     LEFT      BY
 ssh   tcp/22  192.0.2.7  no limit  adopted (a\\x1b[2Jb\\u{202e})
 
 warning: the state is in memory only
+warning: Port tcp/22 is refused\\x1b[2J
+hint: ufw allow 22/tcp # once
 `),
   );
 });
@@ -402,6 +404,24 @@ test('a configuration that cannot be read, or does not tell the socket, is a fai
     err,
     /^postern: Cannot tell from .*postern\.toml where the daemon listens\nhint: Correct it \(postern check/,
   );
+});
+
+test('`postern open` refuses what no host can be, and this machine itself, in one sentence', async () => {
+  await using at = await controlDaemon();
+  const itself = 'is this machine itself: it passes every door anyway';
+  const nobody = 'is not the address of a host';
+  for (const [source, why] of [
+    ['127.0.0.1', itself],
+    ['::1', itself],
+    ['0.0.0.0', nobody],
+    ['::', nobody],
+    ['224.0.0.1', nobody],
+    ['ff02::1', nobody],
+  ] as const) {
+    const err = `postern: "source" "${source}" ${why}\n`;
+    assert.deepEqual(await at.postern('open', 'ssh', source), { status: 1, out: '', err });
+  }
+  assert.deepEqual(at.daemon.calls, []);
 });
 
 test('`postern show` says what to do with a configuration of knockd', async () => {

@@ -35,9 +35,9 @@ test('`WatchView` shows doors, knocks on the way and what happened last', () => 
     `\
 postern 0.1.0, up 1d 02h, nftables                                      12:00:00
 
-DOOR  PORTS                  SOURCE          LEFT    BY
-ssh   tcp/22                 192.0.2.7       25s     knock
-                             2001:db8:1:2::  1h 01m  hand (alice)
+DOOR  PORTS                  SOURCE             LEFT    BY
+ssh   tcp/22                 192.0.2.7          25s     knock
+                             2001:db8:1:2::/64  1h 01m  hand (alice)
 web   tcp/80, tcp/8000-8010  closed
 
 banned: 1 source

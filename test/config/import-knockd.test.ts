@@ -89,6 +89,7 @@ within = "5s"
     );
     assert.deepEqual(notes, [
       GUARDED,
+      'k.conf:4: The door "openSSH" is called "ssh"',
       'k.conf:10: The door "closeSSH" and its knock (tcp/9000 tcp/8000 tcp/7000) are not carried over: the door "ssh" closes by itself after 1h, or with "postern close ssh"',
       'k.conf:16: The command of the door "openHTTPS" is run as a hook: it is none that is understood; write protect in place of the hooks if it opens a port',
     ]);
@@ -100,7 +101,8 @@ within = "5s"
     );
     assert.deepEqual(notes, [GUARDED]);
     assert.deepEqual(config.capture.interfaces, ['eth0']);
-    assert.deepEqual(config.log, { syslog: false, file: '/var/log/knockd.log', level: 'info' });
+    const { syslog, file, level } = config.log;
+    assert.deepEqual({ syslog, file, level }, { syslog: false, file: '/var/log/knockd.log', level: 'info' });
     const [door] = config.doors;
     assert.equal(door?.openFor, 30_000);
     assert.deepEqual(door?.protect, [{ protocol: 'tcp', first: 22, last: 22 }]);
@@ -165,6 +167,15 @@ within = "5s"
   ] as const) {
     test(`says: ${expected.join('; ')}`, () => assert.deepEqual(notesOf(...lines), expected));
   }
+
+  test('names the file and the doors in full, however long', () => {
+    const file = `/srv/${'configurations/'.repeat(6)}knockd.conf`;
+    const parsed = parseKnockdConf(DEBIAN, { file, readFile: () => new Uint8Array() });
+    assert.ok(parsed.ok);
+    const { toml } = importKnockdConf(parsed.config, { file });
+    assert.ok(toml.startsWith(`# From ${file}, by "postern import".\n`));
+    assert.ok(toml.includes(`\n# ${file}:4 [openSSH] and ${file}:10 [closeSSH]\n[door.ssh]\n`));
+  });
 
   test('keeps flags and target that mean something', () => {
     const { toml } = run('[a]\nsequence = 7000,9000,8000\ntcpflags = fin,!ack\ntarget = 192.0.2.1\ncommand = x\n');

@@ -34,7 +34,7 @@ describe('parsePosternToml() makes doors and settings', () => {
       control: { socket: '/var/lib/postern/control.sock' },
       capture: { interfaces: [] },
       publicPorts: [],
-      log: { syslog: true, level: 'info' },
+      log: { syslog: true, journald: false, format: 'text', level: 'info' },
       firewall: { driver: 'nftables', face: 'auto', ipv6Prefix: 64 },
       mode: 'guard',
       allow: [],
@@ -81,6 +81,8 @@ interfaces = ["eth0", "wg0"]
 ports = ["tcp/443", "tcp/80"]
 [log]
 syslog = false
+journald = true
+format = "json"
 file = "/var/log/postern.log"
 level = "debug"
 [firewall]
@@ -114,13 +116,19 @@ target = "192.0.2.1"
       { protocol: 'tcp', first: 80, last: 80 },
       { protocol: 'tcp', first: 443, last: 443 },
     ]);
-    assert.deepEqual(config.log, { syslog: false, file: '/var/log/postern.log', level: 'debug' });
+    assert.deepEqual(config.log, {
+      syslog: false,
+      journald: true,
+      format: 'json',
+      file: '/var/log/postern.log',
+      level: 'debug',
+    });
     assert.deepEqual(config.firewall, { driver: 'iptables', face: 'mirror', ipv6Prefix: 56 });
     assert.deepEqual(config.journal, { keep: 30 * 86_400_000, size: 2 ** 26 });
     const [door] = config.doors;
     assert.deepEqual(door, {
       name: 'web',
-      line: 21,
+      line: 23,
       engine: 'daemon',
       protect: [
         { protocol: 'tcp', first: 8000, last: 8020 },
@@ -339,6 +347,11 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
       'Write a shorter name',
     ],
     [
+      '[door.warning]\nprotect = ["tcp/22"]',
+      '1: Cannot use the name "warning" for a door: lines of the log begin with it',
+      'Choose another name',
+    ],
+    [
       '[door.constructor]\nprotect = ["tcp/22"]',
       '1: Cannot use the name "constructor" for a door',
       'Give it another name',
@@ -417,6 +430,21 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
       'Write [door.ssh]',
     ],
     ['[door.my door]\nprotect = ["tcp/9"]', '1: Cannot read the section "[door.my door]"', 'Write [door.my_door]'],
+    [
+      '[door.ssh]\nprotect = ["tcp/80" # "ssh]"\n\nopen_for = "30s"',
+      '2: The list "protect" does not end with "]"',
+      'Write protect = ["tcp/80"] # "ssh]"',
+    ],
+    [
+      '[door.ssh]\nprotect = [\n  "tcp/22",\n  "tcp/80"\n[door.ssh.knock]\nsteps = ["tcp/1", "udp/3", "tcp/2"]',
+      '4: The list "protect" does not end with "]"',
+      'Write "tcp/80"]',
+    ],
+    [
+      '[door.ssh]\nprotect = ["tcp/80"]\n[door.ssh.knock]\nsteps = ["tcp/1", "udp/3", "tcp/2"\n\n',
+      '4: The list "steps" does not end with "]"',
+      'Write steps = ["tcp/1", "udp/3", "tcp/2"]',
+    ],
     ['x = """\nabc', '1: Cannot read TOML here: unfinished string', 'Close what is opened here: a quote, "]" or "}"'],
     ['zzzz = 1', '1: Cannot use the key "zzzz" outside of a section', 'The keys here are mode, allow, trap'],
     [

@@ -6,11 +6,14 @@
  */
 
 import assert from 'node:assert/strict';
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Peer, startPeer } from '../support/peer.ts';
 import { KNOCK, sshDoor, startPosternd } from '../support/posternd-host.ts';
+import type { Ended } from '../support/running.ts';
 import { startSender } from '../support/sender.ts';
 import { readTaskPage } from '../support/task-pages.ts';
 
@@ -108,6 +111,33 @@ describe('posternd beside other owners of the firewall', () => {
       });
     });
   }
+});
+
+test('what the host refuses is told by `postern check` and by the status, with a command to be pasted', {
+  skip: unavailable('nft', 'ss'),
+}, async () => {
+  await using topology = await createTopology({ links: [['server', 'client']] });
+  const { server } = topology.hosts;
+  await server.exec(['nft', '-f', '-'], {
+    input: 'table inet host {\n chain input {\n type filter hook input priority 0; policy drop\n }\n}\n',
+  });
+  await using daemon = await startPosternd(server, { doors: sshDoor('1h') });
+  const says = 'Port tcp/22 of door "ssh": chain "input" of nftables table "inet host" refuses a granted client, too';
+  const { warnings } = await daemon.ask((asked) => asked.status());
+  const [warning = ''] = warnings.filter((text) => text.startsWith(says));
+  const [, hint = ''] = /\nhint: (.*)$/.exec(warning) ?? [];
+  assert.match(hint, /^nft insert rule inet host input tcp dport 22 accept # /);
+
+  const file = join(daemon.folder, 'postern.toml');
+  chmodSync(file, 0o600);
+  const check = async (): Promise<Ended> =>
+    server.exec([process.execPath, join(import.meta.dirname, '../../bin/postern'), 'check', file]);
+  const before = await check();
+  assert.ok(before.stderr.includes(`${file}: warning: ${says}, over IPv4 and IPv6\nhint: ${hint}\n`), before.stderr);
+  assert.match(before.stdout, /: ok: 1 door, 1 warning\n$/);
+  await server.exec(['sh', '-c', hint]);
+  const after = await check();
+  assert.deepEqual([after.stdout, after.stderr], [`${file}: ok: 1 door\n`, '']);
 });
 
 async function comesUp(up: () => Promise<number | null>): Promise<boolean> {

@@ -144,12 +144,14 @@ describe('posternd in trouble', { skip }, () => {
           assert.match(error.message, /postern\.toml:\d+: .*"protcet"/);
           assert.match(error.message, /hint: .*"protect"/);
           assert.match(error.message, /postern\.toml:\d+: .*70000/);
+          assert.match(error.message, /^The configuration is unchanged$/m);
           return true;
         },
       );
       const from = daemon.running.lines.length;
       daemon.running.kill('SIGHUP');
       await daemon.running.waitForLine(/postern\.toml:\d+: .*"protcet"/, 10_000, from);
+      await daemon.running.waitForLine(/^The configuration is unchanged$/, 10_000, from);
       assert.deepEqual([await connect(ALICE), await connect(BOB)], ['connected', 'refused']);
       assert.deepEqual(await daemon.sources(), [ALICE]);
       await knock(BOB);

@@ -9,7 +9,7 @@ import type { Probe } from '../../src/firewall/host-rules.ts';
 import { walk } from '../../src/firewall/host-rules.ts';
 import { parseIptablesSave } from '../../src/firewall/iptables-save.ts';
 import { parseNftListing } from '../../src/firewall/nft-listing.ts';
-import { type HostListing, judgeFace, judgeHost } from '../../src/firewall/preflight.ts';
+import { type HostListing, judgeFace, judgeHost, preflight } from '../../src/firewall/preflight.ts';
 import { doorPolicy } from '../support/firewall-contract.ts';
 
 const recorded = (name: string): string => readFileSync(join(import.meta.dirname, 'hosts', name), 'utf8');
@@ -200,4 +200,13 @@ describe('findings', () => {
     assert.match(finding!.message, /chain INPUT of iptables-legacy refuses a granted client, too, over IPv6$/);
     assert.match(finding!.hint, /^ip6tables-legacy -I INPUT -p tcp --dport 22 -j ACCEPT # /);
   });
+});
+
+test('the rules of nftables are tried only where nftables guards the ports', async () => {
+  const twins = [doorPolicy('ssh', ['tcp/22']), doorPolicy('ssh', ['tcp/23'])];
+  const objects = async (driver: string): Promise<boolean> => {
+    const findings = await preflight(twins, 'drop', driver);
+    return findings.some(({ message }) => message === 'Cannot guard door "ssh": there are two of that name');
+  };
+  assert.deepEqual([await objects('nftables'), await objects('iptables')], [true, false]);
 });

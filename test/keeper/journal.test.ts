@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { getSystemErrorMap } from 'node:util';
 import { Journal, reasonOf } from '../../src/keeper/journal.ts';
+import { describeErrno } from '../../src/platform/libc.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** A moment in local time, which is what the log is written in. */
@@ -122,4 +124,28 @@ test('`reasonOf()` says what strerror(3) says', () => {
   }
   assert.equal(reasonOf(new Error('something else')), 'Something else');
   assert.equal(reasonOf('text'), 'text');
+});
+
+test('`reasonOf()` has the C library’s words for every error that Node names, and for a full quota', {
+  skip: process.platform !== 'linux' && 'the words are glibc’s',
+}, () => {
+  const LAST_ERRNO = 133;
+  const EDQUOT = 122;
+  const ESTALE = 116;
+  const named = [...getSystemErrorMap()].filter(([errno]) => errno >= -LAST_ERRNO);
+  const unnamed = [EDQUOT, ESTALE].map((errno) => {
+    const words = `Unknown system error -${errno}`;
+    return [-errno, [words, words]] as const;
+  });
+  assert.ok(named.length > 60);
+  for (const [errno, [code, words]] of [...named, ...unnamed]) {
+    assert.equal(reasonOf(new Error(`${code}: ${words}, open '/var/log/knockd.log'`)), describeErrno(-errno));
+  }
+});
+
+test('`reasonOf()` says why a log file that is a folder cannot be opened', () => {
+  using folder = temporaryFolder();
+  const { journal, err } = stage();
+  journal.openFile(folder.path);
+  assert.deepEqual(err, ['warning: cannot open logfile: Is a directory\n']);
 });

@@ -64,7 +64,7 @@ function scene() {
         for (let round = 0; round < 20 / doors.length; round += 1) await Promise.resolve();
         return { face: 'drop' };
       },
-      warnings: () => [],
+      warnings: async () => ['the host is strange'],
       over: () => {},
     },
     configOf(SSH),
@@ -87,7 +87,7 @@ const refusal = (message: RegExp) => (error: Error) => error instanceof Refusal 
 
 test('a door that never was is a slip in `log`; one with a past is not', async () => {
   const { warden } = scene();
-  await assert.rejects(warden.log({ door: 'nosuch' }), refusal(/^There is no door "nosuch"; there is ssh$/));
+  await assert.rejects(warden.log({ door: 'nosuch' }), refusal(/^There is no door "nosuch": there is ssh$/));
   assert.deepEqual(await warden.log({ door: 'ssh' }), []);
   assert.deepEqual(await warden.log({}), []);
 });
@@ -101,6 +101,8 @@ test('a network is shown as one, and who closed is recorded', async () => {
   await warden.close('ssh', '192.0.2.7', 'bob');
   const { type, user, reason } = said.at(-1)!;
   assert.deepEqual([type, user, reason], ['closed', 'bob', 'by hand']);
+  await warden.close('ssh', undefined, 'carol');
+  assert.deepEqual([said.at(-1)?.type, said.at(-1)?.user], ['closed', 'carol']);
 });
 
 describe('reload', () => {
@@ -132,7 +134,7 @@ describe('reload', () => {
     refuse('out of memory');
     await assert.rejects(warden.reload(), refusal(/the old one is in force: out of memory$/));
     assert.deepEqual(loaded, []);
-    await assert.rejects(warden.show('web'), refusal(/There is no door "web"; there is ssh/));
+    await assert.rejects(warden.show('web'), refusal(/There is no door "web": there is ssh$/));
   });
 
   test('at the same time twice: the second file is in force at the end', async () => {
@@ -166,8 +168,23 @@ describe('what people ask', () => {
   test('of doors and sources that there are not is refused in words', async () => {
     const { warden } = scene();
     for (const asked of [warden.show('x'), warden.open('x', '192.0.2.1', undefined), warden.close('x', undefined)]) {
-      await assert.rejects(asked, refusal(/^There is no door "x"; there is ssh$/));
+      await assert.rejects(asked, refusal(/^There is no door "x": there is ssh$/));
     }
+  });
+
+  test('of no such door names all there are, as doc/control.md shows it', async () => {
+    const { warden, write } = scene();
+    write(SSH + WEB);
+    await warden.reload();
+    await assert.rejects(
+      warden.open('shh', '192.0.2.7', undefined),
+      refusal(/^There is no door "shh": there are ssh, web$/),
+    );
+  });
+
+  test('of the status has what is doubtful about the host', async () => {
+    const { warden } = scene();
+    assert.deepEqual((await warden.status()).warnings, ['the host is strange']);
   });
 
   test('of a firewall that refuses is refused with its reason, and changes nothing', async () => {

@@ -166,6 +166,12 @@ for (const way of starts) {
     if (landlock < 6) t.diagnostic(`Not every thing that stage one forbids was tried: Landlock ${landlock}`);
     if (!report.seccomp) return t.diagnostic('What the system call filter forbids was not tried: there is none');
 
+    const limits = readFileSync(`/proc/${pid}/limits`, 'latin1');
+    for (const name of ['core file size', 'file size', 'processes']) {
+      assert.match(limits, new RegExp(`^Max ${name} +0 +0 `, 'm'));
+    }
+    assert.match(limits, /^Max open files +256 +256 /m);
+
     assert.equal(before['use io_uring'], 'ENOSYS');
     for (const [name, code] of Object.entries(after)) {
       assert.match(code, /^(EPERM|EBADF|ERR_MODULE_NOT_FOUND|ERR_WORKER_INIT_FAILED)$/, name);

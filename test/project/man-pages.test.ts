@@ -2,9 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { EXAMPLE } from '../../scripts/knockd-conf-page.ts';
 import { manPages } from '../../scripts/man-pages.ts';
+import { parseKnockdConf } from '../../src/config/knockd-conf.ts';
+import { DOOR_KEYS, OPTION_KEYS } from '../../src/config/knockd-keys.ts';
 import { findProgram, Running } from '../support/running.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -17,7 +20,7 @@ test('every program has its manual page, and npm installs it', () => {
     man: readonly string[];
   };
   assert.deepEqual(
-    [...pages.keys()].map((path) => basename(path).replace(/\.\d$/, '')).sort(),
+    [...pages.keys()].flatMap((path) => /([^/]+)\.[18]$/.exec(path)?.[1] ?? []).sort(),
     Object.keys(bin).sort(),
   );
   assert.deepEqual([...pages.keys()].sort(), man.toSorted());
@@ -40,6 +43,18 @@ test('the manual of postern has every command with its options', () => {
     assert.match(text, new RegExp(`^\\.SS "${command} `, 'm'));
   }
   assert.match(text, /^\.B --for <duration>\n/m);
+});
+
+test('knockd.conf(5) has every key in every spelling, and an example that nothing is to be said about', () => {
+  const text = (pages.get('doc/man/knockd.conf.5') ?? '').replaceAll('\\-', '-').toUpperCase();
+  for (const key of [...OPTION_KEYS.keys(), ...DOOR_KEYS.keys()])
+    assert.match(text, new RegExp(`^\\.B (.*, )?${key} = `, 'm'));
+  assert.match(text, /^\.B USESYSLOG$/m);
+  const { ok, problems } = parseKnockdConf(EXAMPLE.join('\n'), {
+    file: 'knockd.conf',
+    readFile: () => new Uint8Array(),
+  });
+  assert.deepEqual([ok, problems], [true, []]);
 });
 
 for (const [path, text] of pages) {

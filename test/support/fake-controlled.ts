@@ -20,7 +20,7 @@ export const STATUS: Status = {
       protect: ['tcp/22'],
       grants: [
         { source: '192.0.2.7', remaining_ms: 24_300, via: 'knock' },
-        { source: '2001:db8:1:2::', remaining_ms: 3_661_000, via: 'hand', user: 'alice' },
+        { source: '2001:db8:1:2::', prefix: 64, remaining_ms: 3_661_000, via: 'hand', user: 'alice' },
       ],
     },
     { name: 'web', protect: ['tcp/80', 'tcp/8000-8010'], grants: [] },

@@ -1,0 +1,221 @@
+/**
+ * `postern apply`: puts the configuration in force on trial. A rollback is armed before anything changes, by somebody who outlives this
+ * session and the daemon; `postern confirm`, from a session that came in through a door, makes the change stay.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Command, Option } from 'commander';
+import type { PosternConfig } from '../config/postern-config.ts';
+import { parseDuration } from '../config/quantity.ts';
+import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
+import { printAddress } from '../core/address.ts';
+import { resolveFace } from '../firewall/drivers.ts';
+import { preflight } from '../firewall/preflight.ts';
+import { reasonOf } from '../keeper/journal.ts';
+import { createFolder } from '../platform/folder.ts';
+import { isSystemdHere, startDetached, startUnit } from '../platform/process.ts';
+import { tcpSessions } from '../platform/tcp-sessions.ts';
+import {
+  confirmPending,
+  lastRejected,
+  type PendingChange,
+  readApplied,
+  readPending,
+  writePending,
+} from '../store/pending-change.ts';
+import { readDurationText } from './arguments.ts';
+import { complain, controlCommand } from './ask.ts';
+import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { absolute } from './load-knockd-conf.ts';
+import { loadPosternToml } from './load-postern-toml.ts';
+import { callersSession } from './ssh-session.ts';
+import { paintFor, type Terminal } from './terminal.ts';
+import { diffLines } from './text-diff.ts';
+
+const USUAL_TIME = '60s';
+/** From the start of a daemon to the day it answers, on a slow machine. */
+const START_PATIENCE = 30_000;
+const LOOK_EVERY = 200;
+/** What the rollback takes at most, after the time is over. */
+const ROLLBACK_TAKES = 20_000;
+const MOST_SESSIONS = 10_000;
+
+interface Wanted {
+  readonly command: Command;
+  readonly terminal: Terminal;
+  /** Ask nothing. */
+  readonly yes: boolean;
+  readonly within?: string;
+}
+
+export function addApply(program: Command, end: (status: number) => void, terminal: Terminal): void {
+  controlCommand(program, 'apply')
+    .description('put the configuration in force on trial: without `postern confirm` in time, the old one is back')
+    .option('-y, --yes', 'do not ask')
+    .addOption(
+      new Option('--confirm-within <duration>', 'how long the trial lasts')
+        .argParser(readDurationText)
+        .default(USUAL_TIME),
+    )
+    .action(async (options: { yes?: true; confirmWithin: string }, command: Command) => {
+      end(await applyAndWait({ command, terminal, yes: options.yes === true, within: options.confirmWithin }));
+    });
+}
+
+/** The exit status: 0 when the change was confirmed, or there was none. */
+export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME }: Wanted): Promise<number> {
+  const { stdout, stderr, environment } = terminal;
+  const refuse = (message: string, hint?: string): number => {
+    complain(terminal, new ControlError('refused', message, hint));
+    return 1;
+  };
+  if (process.geteuid?.() !== 0) return refuse('Only root can put a configuration in force', 'Run it with sudo');
+  const { config: shown = DEFAULT_CONFIG } = command.optsWithGlobals<{ config?: string }>();
+  const file = absolute(shown);
+  const loaded = loadPosternToml(file, { shownAs: shown, strict: false });
+  for (const line of loaded.complaints) stderr.write(`${line}\n`);
+  if (!loaded.config || loaded.text === undefined) return 1;
+  const { config, text } = loaded;
+  const running = await isRunning(config);
+  const previous = running ? readApplied(config.state.dir) : undefined;
+  if (running && previous === undefined) {
+    return refuse('It is not known what the daemon has in force', 'Start posternd anew, then apply');
+  }
+  if (previous === text) {
+    stdout.write('There is nothing to apply: this configuration is in force\n');
+    return 0;
+  }
+  if (readPending(config.state.dir)) {
+    return refuse('Another change waits for its confirmation', 'Run postern confirm, or wait until it is taken back');
+  }
+  for (const line of await describeChange(config, text, previous, terminal)) stdout.write(`${line}\n`);
+  if (!yes) {
+    if (!terminal.question) return refuse('There is nobody to ask', 'Add --yes');
+    const answer = await terminal.question('Put it in force? [y/N] ');
+    if (!/^y(es)?$/i.test(answer.trim())) return 1;
+  }
+  const trial = milliseconds(within);
+  const change: PendingChange = {
+    token: randomBytes(8).toString('hex'),
+    file,
+    previous: previous ?? null,
+    since: terminal.wallNow(),
+    until: terminal.wallNow() + trial,
+    sessions: tcpSessions(() => true, MOST_SESSIONS).map((each) => `${printAddress(each.source)} ${each.sourcePort}`),
+  };
+  try {
+    createFolder(config.state.dir);
+    writePending(config.state.dir, change);
+  } catch (error) {
+    return refuse(`Cannot write to ${config.state.dir}: ${reasonOf(error)}: without that, nothing could be taken back`);
+  }
+  armRollback(config, change, trial);
+  try {
+    await putInForce(config, file, running);
+    await letPeerIn(config, terminal, trial);
+  } catch (error) {
+    confirmPending(config.state.dir);
+    if (!(error instanceof ControlError)) throw error;
+    complain(terminal, error);
+    return 1;
+  }
+  stdout.write(`In force for ${within}. Knock, open a new session, and there: postern --config ${shown} confirm\n`);
+  const paint = paintFor(stdout, environment);
+  const kept = await waitForConfirmation(config.state.dir, change, terminal);
+  if (kept) stdout.write(`${paint('green', 'confirmed')}: the new configuration stays\n`);
+  else stdout.write(`${paint('yellow', 'not confirmed')}: what was in force before is back\n`);
+  return kept ? 0 : 1;
+}
+
+async function isRunning({ control }: PosternConfig): Promise<boolean> {
+  try {
+    using client = await connectControl(control.socket);
+    await client.status();
+    return true;
+  } catch (error) {
+    if (error instanceof ControlError && error.problem === 'no-daemon') return false;
+    throw error;
+  }
+}
+
+async function describeChange(
+  config: PosternConfig,
+  text: string,
+  previous: string | undefined,
+  { stdout, environment }: Terminal,
+): Promise<readonly string[]> {
+  const paint = paintFor(stdout, environment);
+  const lines = diffLines(previous ?? '', text).map((line) =>
+    line.startsWith('+') ? paint('green', line) : line.startsWith('-') ? paint('red', line) : line,
+  );
+  const { face } = await resolveFace(config.firewall.face);
+  const found = await preflight(config.doors, face, config.firewall.driver);
+  return [
+    ...lines,
+    ...found
+      .filter(({ severity }) => severity !== 'note')
+      .flatMap(({ message, hint }) => [`warning: ${message}`, `hint: ${hint}`]),
+    ...(previous === undefined ? ['No daemon runs: posternd is started'] : []),
+  ];
+}
+
+/** A timer of systemd where there is one, else a process in a session of its own. */
+function armRollback(config: PosternConfig, change: PendingChange, trial: number): void {
+  const words = ['rollback', '--state', config.state.dir, '--token', change.token];
+  const postern = [process.execPath, ...process.execArgv, process.argv[1] ?? ''] as const;
+  if (isSystemdHere()) startUnit(`postern-rollback-${change.token}`, trial, [...postern, ...words]);
+  // In any case: a timer that could not be set must not be the end of it. Whoever comes second finds nothing to do.
+  startDetached([...postern, ...words, '--after', `${trial}ms`]);
+}
+
+async function putInForce(config: PosternConfig, file: string, running: boolean): Promise<void> {
+  if (running) {
+    using client = await connectControl(config.control.socket);
+    await client.reload();
+    return;
+  }
+  const posternd = join(dirname(process.argv[1] ?? ''), 'posternd');
+  const daemon = startDetached([process.execPath, ...process.execArgv, posternd, '--config', file]);
+  let ended = false;
+  void daemon.ended.then(() => {
+    ended = true;
+  });
+  for (let waited = 0; waited < START_PATIENCE && !ended; waited += LOOK_EVERY) {
+    if (await isRunning(config)) return;
+    await pause(LOOK_EVERY);
+  }
+  throw new ControlError(
+    'no-daemon',
+    'posternd did not start',
+    `Run it by hand to see why: posternd -v --config ${file}`,
+  );
+}
+
+/** Who applies is not to be cut off by it. */
+async function letPeerIn(config: PosternConfig, { environment }: Terminal, trial: number): Promise<void> {
+  const session = callersSession(environment);
+  if (!session) return;
+  using client: ControlClient = await connectControl(config.control.socket);
+  await client.allow(printAddress(session.source), `${2 * trial}ms`);
+}
+
+async function waitForConfirmation(folder: string, change: PendingChange, terminal: Terminal): Promise<boolean> {
+  let interrupted = false;
+  terminal.onInterrupt(() => {
+    interrupted = true;
+  });
+  const patience = change.until - change.since + ROLLBACK_TAKES;
+  for (let waited = 0; waited < patience && !interrupted; waited += LOOK_EVERY) {
+    if (readPending(folder)?.token !== change.token) return lastRejected(folder) !== change.token;
+    await pause(LOOK_EVERY);
+  }
+  terminal.stderr.write('postern: The trial goes on without this command: confirm it, or it is taken back\n');
+  return false;
+}
+
+function milliseconds(duration: string): number {
+  const reading = parseDuration(duration);
+  return 'value' in reading ? reading.value : 60_000;
+}

@@ -1,0 +1,77 @@
+/**
+ * The systemd journal through its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): one datagram an entry, never waiting.
+ *
+ * `NAME=value` and a newline for each field; a value that has a newline in it goes in the binary form, the name alone on its line, then the
+ * value's length as 64 bits little-endian, the value and a newline. So no value can pass for another field.
+ */
+
+import { close, connect, sendto, socket } from './libc.ts';
+import { unixAddress } from './unix-address.ts';
+
+const AF_UNIX = 1;
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
+
+/** Names are capital letters, digits and "_", and begin with a letter; fields without a value are left out. */
+export type JournaldFields = Readonly<Record<string, string | undefined>>;
+
+export interface Journald {
+  /** Sends one entry; false when the journal does not take it. */
+  write(fields: JournaldFields): boolean;
+  close(): void;
+}
+
+/** Connects when there is something to say, and anew when the journal was restarted. */
+export function openJournald(path = '/run/systemd/journal/socket'): Journald {
+  let fd: number | undefined;
+  const open = (): number => {
+    const opened = socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
+    try {
+      connect(opened, unixAddress(path));
+      return opened;
+    } catch (error) {
+      close(opened);
+      throw error;
+    }
+  };
+  const release = (): void => {
+    if (fd !== undefined) close(fd);
+    fd = undefined;
+  };
+  return {
+    write: (fields) => {
+      const bytes = encodeJournald(fields);
+      for (let attempt = 0; attempt < 2; attempt++) {
+        try {
+          fd ??= open();
+          sendto(fd, bytes, MSG_DONTWAIT_NOSIGNAL);
+          return true;
+        } catch {
+          release();
+        }
+      }
+      return false;
+    },
+    close: release,
+  };
+}
+
+/** The datagram of an entry. */
+export function encodeJournald(fields: JournaldFields): Uint8Array {
+  const text = new TextEncoder();
+  const parts = Object.entries(fields).flatMap(([name, value]): readonly Uint8Array[] => {
+    if (value === undefined) return [];
+    if (!value.includes('\n')) return [text.encode(`${name}=${value}\n`)];
+    const bytes = text.encode(value);
+    const length = new Uint8Array(8);
+    new DataView(length.buffer).setBigUint64(0, BigInt(bytes.length), true);
+    return [text.encode(`${name}\n`), length, bytes, text.encode('\n')];
+  });
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

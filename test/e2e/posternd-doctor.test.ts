@@ -1,0 +1,136 @@
+/**
+ *     server eth0 10.77.1.1 ──── 10.77.1.2 eth0 client
+ *
+ * What `postern doctor` says of a healthy host, and of one after each of the ways to shoot oneself in the foot.
+ */
+
+import assert from 'node:assert/strict';
+import { chmodSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import type { Diagnosis } from '../../src/cli/doctor.ts';
+import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
+import { type Posternd, sshDoor, startPosternd } from '../support/posternd-host.ts';
+
+const skip = unavailable('nft');
+const POSTERN = join(import.meta.dirname, '../../bin/postern');
+const TOP = 'allow = ["192.0.2.7"]\n';
+
+describe('postern doctor', { skip }, () => {
+  let topology: Topology<'server' | 'client'>;
+  let server: Host;
+  let folder: string;
+
+  before(async () => {
+    topology = await createTopology({ links: [['server', 'client']] });
+    server = topology.hosts.server;
+    folder = mkdtempSync(join(tmpdir(), 'postern-doctor-'));
+  });
+  beforeEach(() => server.exec(['nft', 'flush', 'ruleset']));
+  after(async () => {
+    await topology?.close();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  });
+
+  const doctor = async (file: string, words: readonly string[] = ['--json'], env: NodeJS.ProcessEnv = {}) =>
+    server.exec([process.execPath, POSTERN, '--config', file, 'doctor', ...words], {
+      env: { SSH_CONNECTION: undefined, ...env },
+      mayFail: true,
+    });
+  const diagnoses = async (file: string, env: NodeJS.ProcessEnv = {}): Promise<readonly Diagnosis[]> =>
+    JSON.parse((await doctor(file, ['--json'], env)).stdout) as Diagnosis[];
+  const complaints = async (file: string, env: NodeJS.ProcessEnv = {}): Promise<readonly string[]> =>
+    (await diagnoses(file, env))
+      .filter(({ status }) => status !== 'ok')
+      .map(({ check, status, message, hint }) => {
+        assert.notEqual(hint ?? '', '', message);
+        return `${status} ${check}: ${message}`;
+      });
+  const configOf = (daemon: Posternd): string => join(daemon.folder, 'postern.toml');
+  const secret = (daemon: Posternd): void => chmodSync(configOf(daemon), 0o600);
+
+  test('of a healthy host it has nothing to complain of, and says what it looked at', async () => {
+    await using daemon = await startPosternd(server, { doors: sshDoor('30s'), top: TOP });
+    secret(daemon);
+    assert.deepEqual(await complaints(configOf(daemon)), []);
+    const { status, stdout, stderr } = await doctor(configOf(daemon), []);
+    assert.deepEqual([status, stderr], [0, '']);
+    for (const check of [
+      'configuration',
+      'secrets',
+      'firewall',
+      'interface',
+      'kernel',
+      'daemon',
+      'cage',
+      'clock',
+      'way in',
+    ]) {
+      assert.match(stdout, new RegExp(`^ok +${check} `, 'm'));
+    }
+  });
+
+  test('a host firewall that refuses who has a grant is broken; its remedy is a command', async () => {
+    await server.exec([
+      'nft',
+      'add table inet filter; add chain inet filter input { type filter hook input priority 0; policy drop; }',
+    ]);
+    await using daemon = await startPosternd(server, { doors: sshDoor('30s'), top: TOP });
+    secret(daemon);
+    const found = (await diagnoses(configOf(daemon))).find(
+      ({ check, status }) => check === 'firewall' && status !== 'ok',
+    );
+    assert.equal(found?.status, 'broken');
+    assert.match(found.hint ?? '', /^nft insert rule inet filter input tcp dport 22 accept/);
+    assert.equal((await doctor(configOf(daemon))).status, 1);
+  });
+
+  test('secrets that others can read, or change', async () => {
+    await using daemon = await startPosternd(server, { doors: sshDoor('30s'), top: TOP });
+    chmodSync(configOf(daemon), 0o644);
+    assert.deepEqual(
+      (await complaints(configOf(daemon))).map((line) => line.replace(daemon.folder, 'FOLDER')),
+      ['warning secrets: Others can read FOLDER/postern.toml, and with it the knocks'],
+    );
+    chmodSync(configOf(daemon), 0o666);
+    assert.match((await complaints(configOf(daemon))).join(), /broken secrets: Others can change/);
+  });
+
+  test('no second way in, a door without a knock, only observing, a file that was not applied', async () => {
+    await using daemon = await startPosternd(server, { doors: sshDoor('30s'), top: 'mode = "observe"\n' });
+    daemon.write('[door.ssh]\nprotect = ["tcp/22"]\n', 'mode = "observe"\n');
+    secret(daemon);
+    const said = (await complaints(configOf(daemon))).join('\n');
+    for (const words of [
+      /warning configuration: .*closes tcp\/22 and has no knock/,
+      /warning daemon: .*has changed since it was put in force/,
+      /warning daemon: It only observes/,
+      /warning way in: Nobody can knock on ssh/,
+      /warning way in: A knock is the only way in/,
+    ]) {
+      assert.match(said, words);
+    }
+  });
+
+  test('knocks heard where nobody knocks, and a clock that is behind', async () => {
+    await using daemon = await startPosternd(server, { doors: sshDoor('30s'), top: TOP, interfaces: ['lo'] });
+    secret(daemon);
+    const later = Date.now() / 1000 + 86_400;
+    utimesSync(configOf(daemon), later, later);
+    const said = (await complaints(configOf(daemon), { SSH_CONNECTION: '10.77.1.2 50000 10.77.1.1 22' })).join('\n');
+    assert.match(said, /warning interface: This session came in at 10\.77\.1\.1, which is on none of lo:/);
+    assert.match(said, /broken clock: .* the clock is behind/);
+  });
+
+  test('no daemon, no configuration, a broken one', async () => {
+    const file = join(folder, 'alone.toml');
+    writeFileSync(file, `${TOP}[state]\ndir = "${folder}/state"\n${sshDoor('30s')}`, { mode: 0o600 });
+    assert.match((await complaints(file)).join('\n'), /broken daemon: No daemon at/);
+    assert.match((await complaints(join(folder, 'none.toml'))).join('\n'), /broken configuration: .*No such file/);
+    writeFileSync(file, '[door.ssh]\nprotect = ["tcp/x"]\n');
+    const { status, stdout } = await doctor(file, []);
+    assert.equal(status, 1);
+    assert.match(stdout, /^broken {3}configuration .*:2: /m);
+  });
+});

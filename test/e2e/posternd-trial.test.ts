@@ -1,0 +1,194 @@
+/**
+ *     server eth0 10.77.1.1 ──── 10.77.1.2 eth0 client
+ *
+ * From nothing to a hidden port and back: `init`, `apply`, `confirm`, and the rollback when nobody confirms, whatever dies meanwhile.
+ */
+
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
+import { type Peer, startPeer } from '../support/peer.ts';
+import type { Ended, Running } from '../support/running.ts';
+
+const skip = unavailable('nft');
+const POSTERN = join(import.meta.dirname, '../../bin/postern');
+const KNOCK = join(import.meta.dirname, '../../bin/knock');
+const PATIENCE = 20_000;
+
+async function eventually<T>(attempt: () => Promise<T>, wanted: T): Promise<T> {
+  const deadline = performance.now() + PATIENCE;
+  for (;;) {
+    const result = await attempt();
+    if (result === wanted || performance.now() > deadline) return result;
+    await sleep(50);
+  }
+}
+
+describe('a configuration on trial', { skip }, () => {
+  let topology: Topology<'server' | 'client'>;
+  let server: Host;
+  let client: Host;
+  let peer: Peer;
+  let folder: string;
+
+  before(async () => {
+    topology = await createTopology({ links: [['server', 'client']] });
+    ({ server, client } = topology.hosts);
+    const echo = startPeer(server);
+    for (const port of [22, 80]) await echo.listen('tcp', port);
+    peer = startPeer(client);
+  });
+  beforeEach(async () => {
+    await server.exec(['nft', 'flush', 'ruleset']);
+    folder = mkdtempSync(join(tmpdir(), 'postern-trial-'));
+  });
+  afterEach(async () => {
+    const pid = daemonPid();
+    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
+  after(() => topology?.close());
+
+  const file = (): string => join(folder, 'etc/postern.toml');
+  const reaches = async (port: number): Promise<boolean> =>
+    (await peer.connect({ source: client.address4, destination: server.address4, port })) === 'connected';
+  const argv = (words: readonly string[]): readonly [string, ...string[]] => [process.execPath, POSTERN, ...words];
+  const postern = (words: readonly string[], env: Record<string, string> = {}): Promise<Ended> =>
+    server.exec(argv(words), { env: { ...process.env, SSH_CONNECTION: undefined, ...env }, mayFail: true });
+  const start = (words: readonly string[]): Running =>
+    server.spawn(argv(words), { env: { ...process.env, SSH_CONNECTION: undefined } });
+  const init = (more: readonly string[] = []): readonly string[] => [
+    ...['init', '--yes', '--config', file(), '--state', join(folder, 'state'), '--interface', 'eth0'],
+    ...['--protect', 'tcp/22', ...more],
+  ];
+  const apply = (within: string): readonly string[] => [
+    '--config',
+    file(),
+    'apply',
+    '--yes',
+    '--confirm-within',
+    within,
+  ];
+  const confirm = (env: Record<string, string> = {}): Promise<Ended> => postern(['--config', file(), 'confirm'], env);
+  const daemonPid = (): number | undefined => {
+    const lock = join(folder, 'state/state.lock');
+    const pid = Number((existsSync(lock) ? readFileSync(lock, 'utf8') : '').split(' ')[0]);
+    return pid > 0 && existsSync(`/proc/${pid}`) ? pid : undefined;
+  };
+  /** The command that `init` has printed, on the client. */
+  const knock = async (printed: string): Promise<void> => {
+    const [, words = ''] = /^ {2}knock (.+)$/m.exec(printed) ?? [];
+    assert.notEqual(words, '', printed);
+    await client.exec([process.execPath, KNOCK, ...words.split(' ')]);
+  };
+
+  test('init writes a configuration of its own for root alone, and never over another', async () => {
+    const written = await postern(init(['--no-apply', '--open-for', '1m']));
+    assert.deepEqual([written.status, written.stderr], [0, '']);
+    assert.equal(statSync(file()).mode & 0o777, 0o600);
+    assert.match(written.stdout, /knock 10\.77\.1\.1 \d+/);
+    assert.match(written.stdout, /█/, 'a QR code');
+    const text = readFileSync(file(), 'utf8');
+    assert.match(text, /open_for = "1m"/);
+    assert.equal((await postern(['check', '--strict', file()])).status, 0);
+    const again = await postern(init(['--no-apply']));
+    assert.deepEqual([again.status, readFileSync(file(), 'utf8')], [1, text]);
+    assert.match(again.stderr, /is there already/);
+    assert.match((await postern(['init'])).stderr, /nobody to ask/);
+    const json = JSON.parse(
+      (await postern(['init', '--yes', '--json', '--no-apply', '--config', `${file()}2`])).stdout,
+    );
+    assert.ok(json.steps.length >= 5);
+  });
+
+  test('init hides the port, the printed knock opens it, and the confirmation keeps it', async () => {
+    const trial = start(init());
+    await trial.waitForLine(/^In force for 60s/, PATIENCE);
+    assert.equal(await reaches(22), false);
+    await knock(trial.lines.join('\n'));
+    assert.equal(await eventually(() => reaches(22), true), true);
+    const stranger = await confirm({ SSH_CONNECTION: '10.77.1.99 50123 10.77.1.1 22' });
+    assert.deepEqual([stranger.status, /has not knocked/.test(stranger.stderr)], [1, true], stranger.stderr);
+    const kept = await confirm({ SSH_CONNECTION: '10.77.1.2 50123 10.77.1.1 22' });
+    assert.deepEqual([kept.status, kept.stderr], [0, '']);
+    assert.equal((await trial.ended).status, 0);
+    assert.match((await confirm()).stderr, /nothing to confirm/);
+    assert.notEqual(daemonPid(), undefined);
+  });
+
+  test('without a confirmation a first guard is gone with its daemon', async () => {
+    assert.equal((await postern(init(['--no-apply']))).status, 0);
+    const trial = start(apply('3s'));
+    await trial.waitForLine(/^In force for 3s/, PATIENCE);
+    assert.equal(await reaches(22), false);
+    assert.equal((await trial.ended).status, 1);
+    assert.deepEqual([await reaches(22), daemonPid()], [true, undefined]);
+  });
+
+  test('without a confirmation an older configuration is back, also when daemon and command were killed', async () => {
+    assert.equal((await postern(init(['--no-apply']))).status, 0);
+    const first = start(apply('60s'));
+    await first.waitForLine(/^In force/, PATIENCE);
+    assert.equal((await confirm()).status, 0);
+    const old = readFileSync(file(), 'utf8');
+    const wider = old.replace('"tcp/22"', '"tcp/22", "tcp/80"');
+    for (const deadly of [false, true]) {
+      writeFileSync(file(), wider, { mode: 0o600 });
+      const trial = start(apply('4s'));
+      await trial.waitForLine(/^In force/, PATIENCE);
+      assert.ok(
+        trial.lines.some((line) => line === '+ protect = ["tcp/22", "tcp/80"]'),
+        trial.lines.join('\n'),
+      );
+      assert.deepEqual([await reaches(80), await reaches(22)], [false, false]);
+      if (deadly) {
+        process.kill(daemonPid()!, 'SIGKILL');
+        await trial.stop('SIGKILL');
+      } else assert.equal((await trial.ended).status, 1);
+      assert.equal(await eventually(() => reaches(80), true), true);
+      assert.equal(await eventually(async () => readFileSync(file(), 'utf8'), old), old);
+      assert.deepEqual([readFileSync(`${file()}.rejected`, 'utf8'), await reaches(22)], [wider, false]);
+    }
+  });
+
+  test('a session from before the change cannot confirm; its peer is let in for a while', async () => {
+    assert.equal((await postern(init(['--no-apply']))).status, 0);
+    const session = await peer.begin({ source: client.address4, destination: server.address4, port: 22 });
+    const { stdout } = await server.exec(['ss', '-Htn', 'state', 'established', 'sport', '=', ':22']);
+    const [, port = ''] = /10\.77\.1\.2\]?:(\d+)/.exec(stdout) ?? [];
+    assert.notEqual(port, '', stdout);
+    const connection = { SSH_CONNECTION: `10.77.1.2 ${port} 10.77.1.1 22` };
+    const trial = server.spawn(argv(apply('20s')), { env: { ...process.env, ...connection } });
+    await trial.waitForLine(/^In force/, PATIENCE);
+    const strange = await confirm({ SSH_CONNECTION: 'somewhere' });
+    assert.equal(strange.status, 1, strange.stderr);
+    const old = await confirm(connection);
+    assert.deepEqual([old.status, /older than the change/.test(old.stderr)], [1, true], old.stderr);
+    assert.equal(await session.says('still here'), 'connected');
+    assert.equal(await reaches(22), true, 'who applies is let in');
+    assert.equal((await confirm()).status, 0);
+    assert.equal((await trial.ended).status, 0);
+    await session.end();
+  });
+
+  test('what is in force already, or broken, changes nothing', async () => {
+    assert.equal((await postern(init(['--no-apply']))).status, 0);
+    const first = start(apply('60s'));
+    await first.waitForLine(/^In force/, PATIENCE);
+    const second = await postern(apply('5s'));
+    assert.deepEqual(
+      [second.status, second.stdout],
+      [0, 'There is nothing to apply: this configuration is in force\n'],
+    );
+    writeFileSync(file(), `${readFileSync(file(), 'utf8')}\n[door.web]\nprotect = ["tcp/80"]\n`);
+    assert.match((await postern(apply('5s'))).stderr, /Another change waits/);
+    assert.equal((await confirm()).status, 0);
+    writeFileSync(file(), '[door.ssh]\nprotect = ["tcp/9x"]\n');
+    assert.equal((await postern(apply('5s'))).status, 1);
+    assert.equal(await reaches(22), false);
+  });
+});
