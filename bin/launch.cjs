@@ -15,8 +15,6 @@ const fs = require('fs');
 const path = require('path');
 
 const NEEDED = '24.12';
-/** How long a reader may take for what is still unread when all is done. */
-const LAST_WORDS_MS = 1000;
 const ROOT = path.dirname(__dirname);
 /** Where the caller's NODE_OPTIONS wait while the brought runtime starts: they were meant for another Node, which may know other options. */
 const PARKED_OPTIONS = 'POSTERN_NODE_OPTIONS';
@@ -79,8 +77,7 @@ function runHere(name, program) {
     .then((status) => {
       if (typeof status !== 'number') return;
       process.exitCode = status;
-      // Whoever reads our output may have stopped reading.
-      setTimeout(() => process.exit(), LAST_WORDS_MS).unref();
+      // However long the reader takes; a daemon that is told to end has its own limit (src/cli/farewell.ts).
       drain(process.stdout, () => drain(process.stderr, () => process.exit()));
     });
 }

@@ -40,6 +40,9 @@ const TASKS = {
       'nc',
       'zsh',
       'fish',
+      'systemd-analyze',
+      'fail2ban-regex',
+      'rsyslogd',
     ],
   },
   demo: { script: 'scripts/demo.ts', programs: ['nft', 'ip', 'sshd'] },
@@ -57,10 +60,20 @@ const PACKAGES = {
   ps: 'procps',
   'dbus-daemon': 'dbus',
   nc: 'netcat-openbsd',
+  'fail2ban-regex': 'fail2ban',
+  rsyslogd: 'rsyslog',
+  'systemd-analyze': 'systemd',
 };
 
 /** Services that come enabled with a package of ours. */
-const SERVICES = { 'openssh-server': 'ssh', knockd: 'knockd', ufw: 'ufw', firewalld: 'firewalld' };
+const SERVICES = {
+  'openssh-server': 'ssh',
+  knockd: 'knockd',
+  ufw: 'ufw',
+  firewalld: 'firewalld',
+  fail2ban: 'fail2ban',
+  rsyslog: 'rsyslog',
+};
 
 /** Its own policy-rc.d is how Debian says "install, but start nothing"; one that is there already is left alone. */
 const INSTALL = `

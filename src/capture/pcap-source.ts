@@ -49,15 +49,22 @@ function readFile(fd: number, records: RecordQueue, sink: PacketSink): CaptureSo
 function readPipe(fd: number, ends: boolean, records: RecordQueue, sink: PacketSink): () => CaptureSource {
   const pipe = new Socket({ fd, readable: true, writable: false });
   pipe.pause();
+  let over = false;
+  const finish = (): void => sink.ended(ends ? records.unfinished() : 'the capture program ended');
   const goOn = (state: Passed): void => {
-    if (state === 'all') pipe.resume();
+    if (state === 'broken') pipe.destroy();
     else if (state === 'held') pipe.pause();
-    else pipe.destroy();
+    else if (over) finish();
+    else pipe.resume();
   };
   return () => {
     pipe.on('data', (chunk: Buffer) => goOn(records.push(chunk)));
     pipe.on('error', (error) => sink.ended(error.message));
-    pipe.on('end', () => sink.ended(ends ? records.unfinished() : 'the capture program ended'));
+    // A pause does not keep the end from coming.
+    pipe.on('end', () => {
+      over = true;
+      if (!records.held) finish();
+    });
     pipe.resume();
     return {
       statistics: nothingLost,

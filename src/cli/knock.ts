@@ -14,6 +14,7 @@ import { readServices, type Services } from '../client/services.ts';
 import { openSockets } from '../client/sockets.ts';
 import { type Interfaces, type Route, routeFromAddress, routeFromInterface, SourceError } from '../client/source.ts';
 import { type NamedStep, parseStep } from '../client/step.ts';
+import { calledAs } from './called-as.ts';
 import { type KnockSettings, readCommand, USAGE } from './knock-options.ts';
 import { readVersion } from './version.ts';
 
@@ -82,7 +83,7 @@ export async function main(argv: readonly string[], world: Partial<KnockWorld> =
 
 function thisMachine(): KnockWorld {
   return {
-    program: 'knock',
+    program: calledAs(),
     environment: process.env,
     stdout: process.stdout,
     stderr: process.stderr,

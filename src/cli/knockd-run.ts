@@ -5,7 +5,7 @@
  * file, the signal handlers, and `starting up, listening on` when the watcher is ready for the first knock.
  */
 
-import { openSync, statSync } from 'node:fs';
+import { constants, openSync, statSync } from 'node:fs';
 import type { KnockdConfig } from '../config/knockd-conf.ts';
 import { printExpressions } from '../config/knockd-expression.ts';
 import { type Address, printAddress } from '../core/address.ts';
@@ -27,6 +27,7 @@ import { readProgram } from '../platform/process.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import { detach } from './daemon.ts';
+import { leaveSoon } from './farewell.ts';
 import type { KnockdOptions } from './knockd-options.ts';
 import {
   type CommandDoor,
@@ -167,7 +168,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
   }
   doors.release();
   pidFile?.remove();
-  return status;
+  return signals.asked() ? leaveSoon(status) : status;
 }
 
 function openJournal(): Journal {
@@ -214,7 +215,8 @@ function openSource(options: KnockdOptions, interfaces: readonly string[]): Sour
   if (options.read !== undefined) {
     const stat = statSync(options.read);
     if (!stat.isFile() && !stat.isFIFO()) throw new Error('Not a capture file');
-    return { kind: 'file', descriptor: openSync(options.read, 'r') };
+    // A named pipe without a writer would keep us from hearing signals.
+    return { kind: 'file', descriptor: openSync(options.read, constants.O_RDONLY | constants.O_NONBLOCK) };
   }
   if (interfaces.length === 0) throw new CaptureError(',', 'no interface is named');
   return { kind: options.capture, interfaces };
@@ -239,6 +241,8 @@ function catchSignals(end: (status: number) => void, hurry: () => void) {
   };
   process.on('SIGHUP', () => reload());
   return {
+    /** Somebody wants us to end. */
+    asked: () => asked,
     /** What SIGHUP does from now on. */
     reload: (act: () => void) => {
       reload = act;

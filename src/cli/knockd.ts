@@ -3,6 +3,7 @@
  * becomes a daemon if asked to, and runs (`knockd-run.ts`) until a signal ends it with its own number as exit status.
  */
 
+import { calledAs } from './called-as.ts';
 import { isDaemonChild, startInBackground } from './daemon.ts';
 import { type KnockdOptions, readOptions, USAGE } from './knockd-options.ts';
 import { runKnockd } from './knockd-run.ts';
@@ -13,7 +14,7 @@ import { readVersion } from './version.ts';
 export async function main(argv: readonly string[]): Promise<number> {
   const daemonChild = isDaemonChild();
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // A reader that went away.
-  const invocation = readOptions(argv, process.argv[1] ?? 'knockd', process.platform);
+  const invocation = readOptions(argv, calledAs(), process.platform);
   if ('refuse' in invocation) {
     process.stderr.write(`${invocation.refuse}\n`);
     process.stdout.write(USAGE);

@@ -9,6 +9,7 @@ export function posterndProgram(): Command {
     .description('Closes ports, and opens them to whoever knocks right; runs in the foreground')
     .version(readVersion())
     .option('-c, --config <file>', 'the configuration', DEFAULT_CONFIG)
+    .option('--guard-only', 'close the doors and end: for the early boot, until the daemon takes over', false)
     .option('--strict', 'refuse a configuration with warnings', false)
     .option('-v, --verbose', 'say on standard output what the log says', false)
     .exitOverride()

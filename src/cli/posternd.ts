@@ -3,7 +3,6 @@
  * come; SIGHUP reloads, SIGTERM and SIGINT end it with status 0 and leave the doors as they are.
  */
 
-import { statSync } from 'node:fs';
 import type { PosternConfig } from '../config/postern-config.ts';
 import { Refusal } from '../control/controlled.ts';
 import { type ControlServer, serveControl } from '../control/server.ts';
@@ -12,10 +11,12 @@ import { type FirewallDriver, FirewallError } from '../firewall/driver.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { DaemonLog } from '../keeper/daemon-log.ts';
+import { guardLock } from '../keeper/guard-lock.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { limitStrangers } from '../keeper/log-limit.ts';
 import { lockState } from '../keeper/state-lock.ts';
 import { Warden } from '../keeper/warden.ts';
+import { startWatchdog } from '../keeper/watchdog.ts';
 import {
   CAP_CHOWN,
   CAP_DAC_READ_SEARCH,
@@ -29,13 +30,15 @@ import {
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { openJournald } from '../platform/journald.ts';
-import { notify } from '../platform/notify.ts';
+import { notify, notifyReloading, takeWatchdogTime } from '../platform/notify.ts';
 import { shedCapabilities } from '../platform/shedding.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
 import { writeApplied } from '../store/pending-change.ts';
 import { openState } from '../store/state.ts';
+import { leaveSoon } from './farewell.ts';
+import { installGuard } from './guard-only.ts';
 import { HostFindings } from './host-findings.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
@@ -46,6 +49,7 @@ interface Given {
   readonly config: string;
   readonly strict: boolean;
   readonly verbose: boolean;
+  readonly guardOnly: boolean;
 }
 
 /**
@@ -82,6 +86,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   // Hooks are the administrator's own programs: they run as root can.
   if (!loaded.config.doors.some(({ hooks }) => hooks.onOpen || hooks.onClose)) shedCapabilities(KEPT_CAPABILITIES);
   try {
+    if (given.guardOnly) {
+      process.stdout.write(`${await installGuard(loaded.config)}\n`);
+      return 0;
+    }
     return await run(given, loaded.config, loaded.text ?? '');
   } catch (error) {
     if (!(error instanceof CaptureError) && !(error instanceof FirewallError)) throw error;
@@ -147,18 +155,18 @@ async function run(given: Given, config: PosternConfig, text: string): Promise<n
   }
   const started = warden.start();
   process.on('SIGHUP', () => {
-    started
-      .then(() => warden.reload())
-      .then(
-        ({ warnings: doubts }) => doubts.forEach(warn),
-        (error: unknown) => journal.error((error as Error).message),
-      );
+    const reload = async (): Promise<void> => {
+      notifyReloading();
+      const { warnings: doubts } = await warden.reload().finally(() => notify('READY=1'));
+      doubts.forEach(warn);
+    };
+    started.then(reload).catch((error: unknown) => journal.error((error as Error).message));
   });
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => finish(0));
   const failed = await Promise.race([started.then(() => undefined), over]);
   if (failed !== undefined) {
     await warden.stop();
-    return failed;
+    return leaveSoon(failed);
   }
   const control = await openControl(config.control.socket, warden, warn);
   for (const text of control?.warnings ?? []) warn(text);
@@ -166,12 +174,25 @@ async function run(given: Given, config: PosternConfig, text: string): Promise<n
   rememberApplied(config.state.dir, read, warn);
   process.stdout.write('ready\n');
   notify('READY=1');
+  const watchdogTime = takeWatchdogTime();
+  const endWatchdog =
+    watchdogTime === undefined
+      ? () => {}
+      : startWatchdog({
+          time: watchdogTime,
+          answered: () => warden.watcherAnsweredAt,
+          ping: () => notify('WATCHDOG=1'),
+          monotonicNow,
+          after,
+        });
 
   const status = await over;
+  notify('STOPPING=1');
+  endWatchdog();
   await control?.close();
   await warden.stop();
   for (const release of locked) release();
-  return status;
+  return leaveSoon(status);
 }
 
 /** For `postern apply`, which can take back only what it knows. */
@@ -206,15 +227,6 @@ function lockAll(stateDir: string, warn: (text: string) => void): readonly (() =
     }
   }
   return releases;
-}
-
-/** One file for each network namespace; nothing where the system has none. */
-function guardLock(): string | undefined {
-  try {
-    return `/run/posternd-net-${statSync('/proc/self/ns/net').ino}`;
-  } catch {
-    return undefined;
-  }
 }
 
 /** The control socket; without it doors work all the same, so a disk that cannot be written is no reason to end. */

@@ -94,7 +94,10 @@ async function stopDaemon(folder: string): Promise<void> {
   process.kill(lock.holder.pid, 'SIGKILL');
 }
 
-async function withDriver(name: string, act: (driver: ReturnType<typeof openDriver>) => Promise<void>): Promise<void> {
+async function withDriver(
+  name: string,
+  act: (driver: ReturnType<typeof openDriver>) => Promise<unknown>,
+): Promise<void> {
   const driver = openDriver(name);
   try {
     await act(driver);

@@ -7,6 +7,8 @@ export type Engine = 'daemon' | 'kernel';
 
 export interface PosternDoor extends DoorPolicy {
   readonly engine: Engine;
+  /** Until the daemon is ready for the first time: closed by `posternd --guard-only`, or as open as without Postern. */
+  readonly boot: 'closed' | 'open';
   /** Where the door begins in the file. */
   readonly line: number;
 }
@@ -43,7 +45,9 @@ export interface PosternConfig {
     readonly level: 'error' | 'warning' | 'info' | 'debug';
   };
   readonly firewall: {
-    readonly driver: 'nftables' | 'iptables' | 'ipfw' | 'pf';
+    readonly driver: 'nftables' | 'iptables' | 'ipfw' | 'pf' | 'command';
+    /** The program of the driver `command`: there with it, and with no other. */
+    readonly command?: readonly string[];
     /** `auto`: one of the others, by probing what this host does with unused ports. */
     readonly face: 'drop' | 'reset' | 'mirror' | 'auto';
     readonly ipv6Prefix: number;

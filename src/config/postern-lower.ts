@@ -30,6 +30,7 @@ function lowerDoor(name: string, draft: DoorDraft, line: number): PosternDoor {
     name,
     line,
     engine: draft.engine,
+    boot: draft.boot,
     protect: mergePorts(draft.protect ?? []),
     openFor: draft.open_for,
     renew: draft.renew,
@@ -85,7 +86,12 @@ export function lowerSettings(draft: PosternDraft, directory: string): Omit<Post
       level: log.level,
       ...(log.file !== undefined && { file: resolve(directory, log.file) }),
     },
-    firewall: { driver: firewall.driver, face: firewall.face, ipv6Prefix: firewall.ipv6_prefix },
+    firewall: {
+      driver: firewall.driver,
+      ...(firewall.command && { command: firewall.command }),
+      face: firewall.face,
+      ipv6Prefix: firewall.ipv6_prefix,
+    },
     journal: { keep: journal.keep, size: journal.size },
   };
 }
@@ -113,7 +119,7 @@ export function* judgeDoor(name: string, { knock, engine }: DoorDraft): Generato
 
 /** Errors of the settings that each value hides. */
 export function* judgeSettings(settings: Omit<PosternConfig, 'doors'>): Generator<PathFinding> {
-  const { capture, control, allow } = settings;
+  const { capture, control, allow, firewall } = settings;
   if (allow.some(({ length }) => length === 0)) {
     const about = finding(
       'error',
@@ -129,6 +135,16 @@ export function* judgeSettings(settings: Omit<PosternConfig, 'doors'>): Generato
       'Write interfaces = ["any"], or leave "any" out',
     );
     yield { path: ['capture', 'interfaces'], about };
+  }
+  if (firewall.driver === 'command' && firewall.command === undefined) {
+    const message = 'The driver "command" has no program to run';
+    const about = finding('error', message, 'Add command = ["/usr/local/sbin/firewall"] (see doc/firewalls.md)');
+    yield { path: ['firewall', 'driver'], about };
+  }
+  if (firewall.driver !== 'command' && firewall.command !== undefined) {
+    const message = `The driver ${quote(firewall.driver)} runs no program of yours`;
+    const about = finding('error', message, 'Write driver = "command", or remove the line');
+    yield { path: ['firewall', 'command'], about };
   }
   const length = Buffer.byteLength(control.socket);
   if (length > LONGEST_SOCKET) {

@@ -121,6 +121,13 @@ export const door = v.pipe(
       ),
       'daemon',
     ),
+    boot: v.optional(
+      key(
+        choice(['closed', 'open']),
+        'What the door is while the machine starts, until the daemon is ready: closed by `posternd --guard-only` (postern-guard.service), or `open` as if there were no Postern.',
+      ),
+      'closed',
+    ),
     sources: v.optional(v.pipe(sources, v.description('Who may open the door at all.')), {}),
     limit: v.optional(
       key(wholeNumber(1, MOST_GRANTS), 'How many sources may have the door open at the same time.', {
@@ -132,7 +139,7 @@ export const door = v.pipe(
     on_open: v.optional(
       key(
         command,
-        'A program to run when the door opens, without a shell, as a list of its words. It finds POSTERN_DOOR, POSTERN_SOURCE and POSTERN_USER in its environment.',
+        'A program to run when the door opens, without a shell, as a list of its words. It finds POSTERN_DOOR, POSTERN_SOURCE, POSTERN_VIA, POSTERN_EVENT and POSTERN_USER (empty for a knock) in its environment.',
         {
           fallback: 'none',
           examples: [['/usr/bin/logger', '-t', 'postern', 'open']],
@@ -284,7 +291,7 @@ export const posternSchema = table({
       file: v.optional(
         key(path, 'A file that the log is appended to as well.', {
           fallback: 'none',
-          examples: ['/var/log/postern.log'],
+          examples: ['/var/log/postern/postern.log'],
           aliases: ['logfile'],
         }),
       ),
@@ -299,11 +306,18 @@ export const posternSchema = table({
     {
       driver: v.optional(
         key(
-          choice(['nftables', 'iptables', 'ipfw', 'pf']),
-          'Whose rules close the ports. `iptables` needs ipset; `ipfw` is for FreeBSD, `pf` for OpenBSD and FreeBSD.',
+          choice(['nftables', 'iptables', 'ipfw', 'pf', 'command']),
+          'Whose rules close the ports. `iptables` needs ipset; `ipfw` is for FreeBSD, `pf` for OpenBSD and FreeBSD; `command` is a program of your own.',
           { aliases: ['backend', 'type'] },
         ),
         'nftables',
+      ),
+      command: v.optional(
+        key(
+          command,
+          'The program that does the work of the driver `command`, without a shell, as a list of its words: `["/usr/local/sbin/firewall"]`. What it is asked is in firewalls.md. With another driver it is an error.',
+          { fallback: 'none' },
+        ),
       ),
       face: v.optional(
         key(

@@ -19,7 +19,7 @@ export const HISTORY_WORDS: Readonly<Record<HistoryType, string>> = {
   unbanned: 'a ban ended',
   allowed: 'a source may pass every door for a while',
   disallowed: 'a source may no longer pass every door',
-  hooked: 'a hook ended',
+  hooked: 'a hook wrote something, or failed',
   restored: 'somebody else had removed the guard, and it was put back',
   started: 'the daemon started',
   reloaded: 'the configuration was read again',

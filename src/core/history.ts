@@ -73,3 +73,8 @@ export const STRANGERS: ReadonlySet<HistoryType> = new Set<HistoryType>([
   'banned',
   'unbanned',
 ]);
+
+/** Somebody asked for it, and hears that it was done: it has to be on disk by then. */
+export function isByHand({ via, user, reason }: HistoryEvent): boolean {
+  return via === 'hand' || user !== undefined || reason === 'by hand';
+}

@@ -33,7 +33,7 @@ export interface Hooks {
 }
 
 /** What no door is called: lines of the log begin with these words, and a reader has to know what a line is about. */
-export const RESERVED_NAMES: readonly string[] = ['warning', 'error', 'hint', 'started'];
+export const RESERVED_NAMES: readonly string[] = ['warning', 'error', 'note', 'hint', 'started', 'stopped'];
 
 export interface DoorPolicy {
   /** Letters, digits, `_` and `-`, 1-32 characters, first a letter: it names sets in the kernel. Unique. */

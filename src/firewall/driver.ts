@@ -60,9 +60,10 @@ export interface FirewallDriver {
   readonly expires: boolean;
   /**
    * Puts the guard in force, in one step: the first time, or instead of the one that is there. Grants, bans and who is allowed survive;
-   * grants of doors that are gone do not. Sessions that live when a port is first guarded go on.
+   * grants of doors that are gone do not. Sessions that live when a port is first guarded go on. Resolves to whether a guard of ours
+   * stood before, with its grants.
    */
-  install(guard: Guard): Promise<void>;
+  install(guard: Guard): Promise<boolean>;
   /** Opens a door for a source, or begins the time of its grant anew. */
   open(grant: Grant): Promise<void>;
   /** Ends a grant; sessions are treated as the door's `close` says. Ending what has ended is no error. */

@@ -1,5 +1,6 @@
 /** The drivers by the names that the configuration knows them by, and the face that `auto` stands for on this host. */
 
+import { openCommand } from './command.ts';
 import { type Face, type FirewallDriver, FirewallError, type Guard } from './driver.ts';
 import { openIpfw } from './ipfw.ts';
 import { openIptables } from './iptables.ts';
@@ -10,6 +11,8 @@ import { probeFace } from './preflight.ts';
 export interface DriverOptions {
   /** Told what went wrong without undoing what was asked for, e.g. sessions that could not be reset. */
   readonly warn?: (message: string) => void;
+  /** The program of the driver `command`, and words that come before ours. */
+  readonly command?: readonly string[];
 }
 
 const DRIVERS: Readonly<Record<string, (options: DriverOptions) => FirewallDriver>> = {
@@ -17,12 +20,16 @@ const DRIVERS: Readonly<Record<string, (options: DriverOptions) => FirewallDrive
   iptables: openIptables,
   ipfw: openIpfw,
   pf: openPf,
+  command: ({ command: [program, ...words] = [], ...options }) => {
+    if (program === undefined) throw new FirewallError('Cannot use firewall "command": no program is named');
+    return openCommand({ ...options, command: [program, ...words] });
+  },
 };
 
-/** The drivers for firewalls that this kind of system can have. */
+/** The drivers for firewalls that this kind of system can have; a program of the administrator's own can be anywhere. */
 export function driversHere(): readonly string[] {
-  if (process.platform === 'linux') return ['nftables', 'iptables'];
-  return process.platform === 'freebsd' ? ['pf', 'ipfw'] : ['pf'];
+  if (process.platform === 'linux') return ['nftables', 'iptables', 'command'];
+  return process.platform === 'freebsd' ? ['pf', 'ipfw', 'command'] : ['pf', 'command'];
 }
 
 /** Opens the driver. Throws a `FirewallError` where this host has no such firewall, or we no such driver. */

@@ -81,7 +81,7 @@ class IptablesDriver implements FirewallDriver {
     this.#backend = backend === undefined ? '' : `-${backend}`;
   }
 
-  install(guard: Guard): Promise<void> {
+  install(guard: Guard): Promise<boolean> {
     return this.#lane.run(async () => {
       try {
         checkGuard(guard);
@@ -104,6 +104,7 @@ class IptablesDriver implements FirewallDriver {
         }
         this.#fingerprint = digestOf(now);
         for (const watch of this.#watches) watch.soon();
+        return standing[4].some(({ table, hooked }) => table === 'mangle' && hooked);
       } catch (error) {
         throw refusal('Cannot install the guard', error);
       }
@@ -187,6 +188,7 @@ class IptablesDriver implements FirewallDriver {
   remove(): Promise<void> {
     return this.#lane.run(async () => {
       this.#fingerprint = undefined;
+      this.#guard = undefined;
       this.#forgetEndings();
       try {
         const standing = await this.#standing();
@@ -226,8 +228,15 @@ class IptablesDriver implements FirewallDriver {
 
   /** Lets the sessions go on that live on ports which were not guarded before. */
   async #seed(guard: Guard, standing: StandingTables): Promise<void> {
-    const ranges = guard.doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
-    const guarded = { 4: guardedPorts(standing[4]), 6: guardedPorts(standing[6]) };
+    const tcp = ({ doors }: Guard) =>
+      doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
+    const ranges = tcp(guard);
+    // Rules that somebody removed guarded these; the sets with the sessions older than them are still there.
+    const before = this.#guard && !this.#guard.observe ? tcp(this.#guard) : [];
+    const guarded = {
+      4: [...guardedPorts(standing[4]), ...before],
+      6: [...guardedPorts(standing[6]), ...before],
+    };
     const isGuarded = (version: Family, port: number): boolean =>
       guarded[version].some(({ first, last }) => first <= port && port <= last);
     const fresh = (version: Family, port: number): boolean =>

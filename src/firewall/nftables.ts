@@ -31,6 +31,7 @@ import {
   doorOfSet,
   guardedPorts,
   guardRules,
+  LIVE_SIZE,
   type LiveSession,
   liveSet,
   NO_RULES,
@@ -73,12 +74,14 @@ class NftablesDriver implements FirewallDriver {
   #guard: Guard | undefined;
   #fingerprint: string | undefined;
   #destroys = true;
+  /** Sessions older than the guard, as they were found. */
+  #seeded: readonly LiveSession[] = [];
 
   constructor({ warn = () => {} }: NftablesOptions) {
     this.#warn = warn;
   }
 
-  install(guard: Guard): Promise<void> {
+  install(guard: Guard): Promise<boolean> {
     return this.#inOrder(async () => {
       try {
         const standing: StandingNames = {
@@ -86,11 +89,13 @@ class NftablesDriver implements FirewallDriver {
           sets: await this.#lists.names('getSet'),
         };
         const live = await this.#newlyGuarded(guard, standing);
+        this.#seeded = [...this.#seeded, ...live].slice(-LIVE_SIZE);
         await runNft(guardRules(guard, live, standing));
         this.#guard = guard;
         const { chains, digest } = await this.#fingerprintNow();
         if (!chains.includes('prerouting')) throw new FirewallError('somebody else removed it at once');
         this.#fingerprint = digest;
+        return standing.chains.includes('prerouting');
       } catch (error) {
         throw refusal('Cannot install the guard', error);
       }
@@ -175,6 +180,8 @@ class NftablesDriver implements FirewallDriver {
   remove(): Promise<void> {
     return this.#inOrder(async () => {
       this.#fingerprint = undefined;
+      this.#guard = undefined;
+      this.#seeded = [];
       try {
         await runNft(NO_RULES);
       } catch (error) {
@@ -224,7 +231,9 @@ class NftablesDriver implements FirewallDriver {
   }
 
   /** Sessions on ports that were not guarded before; containers' sessions matter only where the guard comes before conntrack. */
-  async #newlyGuarded(guard: Guard, standing: StandingNames): Promise<LiveSession[]> {
+  async #newlyGuarded(guard: Guard, standing: StandingNames): Promise<readonly LiveSession[]> {
+    // Somebody removed it: who came in meanwhile, or was cut off before, is not let in for that.
+    if (standing.chains.length === 0 && this.#guard !== undefined) return this.#seeded;
     const guarded = guardedPorts(standing);
     const fresh = new Set<number>();
     for (const { protocol, first, last } of guard.doors.flatMap((door) => door.protect)) {
@@ -278,6 +287,7 @@ class NftablesDriver implements FirewallDriver {
         const address = addressOf(key, version);
         return address !== undefined && contains(mine, address) && onPort(portOfSessionKey(key, version));
       });
+    this.#seeded = this.#seeded.filter(({ source: from, port }) => !(contains(mine, from) && onPort(port)));
     // An attribute holds 64 KiB.
     for (let at = 0; at < keys.length; at += CHUNK) {
       this.#takeOut(liveSet(version), keys.slice(at, at + CHUNK), 'forget sessions');

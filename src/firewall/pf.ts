@@ -61,7 +61,7 @@ class PfDriver implements FirewallDriver {
     this.#folder = folder;
   }
 
-  install(guard: Guard): Promise<void> {
+  install(guard: Guard): Promise<boolean> {
     return this.#lane.run(async () => {
       try {
         checkGuard(guard);
@@ -75,6 +75,7 @@ class PfDriver implements FirewallDriver {
         this.#standing = await this.#state();
         if (this.#standing === undefined) throw new FirewallError('its rules are not in force');
         for (const watch of this.#watches) watch.soon();
+        return before.includes(LIVE);
       } catch (error) {
         throw refusal('Cannot install the guard', error);
       }

@@ -3,7 +3,7 @@
  *
  * - The systemd journal gets the text and a field for each part of an event. While it takes entries, syslog gets none: who reads the one has the other.
  * - A line of a file begins with the time, in UTC. A file that was moved away, by logrotate say, is begun anew with the next line.
- * - What is no event begins with `warning: `, `error: ` or `hint: ` in the log; in JSON it is an event of type `warned`.
+ * - What is no event begins with `warning: `, `error: `, `note: ` or `hint: ` in the log; in JSON it is an event of type `warned`.
  * - Nothing here ends the daemon: a full disk, a vanished folder or a silent logger cost lines.
  */
 
@@ -37,6 +37,8 @@ interface Line {
 
 /** Severities of syslog(3). */
 const PRIORITIES: Readonly<Record<Level, string>> = { error: '3', warning: '4', info: '6', debug: '7' };
+/** Of what is no event, by how it begins. */
+const LEVEL_OF: Readonly<Record<string, Level>> = { error: 'error', warning: 'warning', hint: 'warning', note: 'info' };
 const DAEMON_FACILITY = '3';
 /** Of what programs wrote, in a field of the journal. */
 const LONGEST_FIELD = 16 * 1024;
@@ -101,9 +103,9 @@ export class DaemonLog {
   error(text: string): void {
     if (this.#settings.format === 'text') this.#ports.stderr(`${text}\n`);
     for (const said of text.split('\n').filter((line) => line.trim() !== '')) {
-      const word = /^(warning|error|hint): /.exec(said)?.[1];
+      const word = /^(warning|error|note|hint): /.exec(said)?.[1];
       const detail = word === undefined ? said : said.slice(word.length + 2);
-      const level = word === undefined || word === 'error' ? 'error' : 'warning';
+      const level = LEVEL_OF[word ?? 'error'] ?? 'error';
       const line = this.#eventLine({ type: 'warned', detail }, level);
       const shown = { ...line, text: onOneLine(`${word ?? 'error'}: ${detail}`) };
       this.#tell(shown, this.#settings.format === 'json' ? this.#ports.stderr : undefined);

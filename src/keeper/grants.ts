@@ -7,11 +7,11 @@
  *   record, the hooks, the sessions, and the closing itself where the kernel cannot.
  * - What is done to one door for one source is done one after another; different ones do not wait for each other.
  * - At start the kernel is right about what stands there, and until when: what it holds is adopted, what the state still has and the
- *   kernel has lost (a flush, a reboot with the time not over) is opened again for the rest of its time. What ended meanwhile is
- *   ended here too, with hooks and sessions.
+ *   kernel has lost with its guard (a flush, a reboot with the time not over) is opened again for the rest of its time. What ended
+ *   meanwhile is ended here too, with hooks and sessions.
  */
 
-import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
+import { type Address, family, parseAddress, printAddress, sameAddress } from '../core/address.ts';
 import type { HistoryEvent, Via } from '../core/history.ts';
 import { admits, type DoorPolicy, networkOf } from '../core/policy.ts';
 import type { FirewallDriver, Grant } from '../firewall/driver.ts';
@@ -91,7 +91,7 @@ export class Grants {
   /** Opens a door for a source, or renews its grant. */
   open(name: string, source: Address, how: { via: Via; user?: string; duration?: number }): Promise<Opening> {
     const place = this.#place(source);
-    return this.#turns.run(keyOf(name, place), () => this.#open(name, place, how));
+    return this.#turns.run(keyOf(name, place), () => this.#open(name, place, source, how));
   }
 
   /**
@@ -115,8 +115,11 @@ export class Grants {
     return sources.size;
   }
 
-  /** Compares state and kernel at start, and settles every difference; what stands is recorded as adopted. */
-  async reconcile(): Promise<void> {
+  /**
+   * Compares state and kernel at start, and settles every difference; what stands is recorded as adopted. `stood`: the guard was in force
+   * before, so that what it does not have any more was ended, whatever the state (of a disk that was full, perhaps) says.
+   */
+  async reconcile(stood = false): Promise<void> {
     const { driver, rows, closes, wallNow } = this.#ports;
     await closes?.settle(new Set(this.#doors.keys()));
     const standing = new Map<string, Grant>();
@@ -129,7 +132,7 @@ export class Grants {
       if (source && held) {
         standing.delete(keyOf(row.door, source));
         this.#adopt(row, source, driver.expires ? held.remaining : Math.min(left, held.remaining));
-      } else if (source && door && left > 0) await this.#reopen(row, source, left);
+      } else if (source && door && left > 0 && !stood) await this.#reopen(row, source, left);
       else await this.#bury(row, source, door);
     }
     for (const { door, source, remaining, comment } of standing.values()) {
@@ -160,16 +163,22 @@ export class Grants {
     for (const held of this.#held.values()) held.cancel();
   }
 
-  async #open(name: string, source: Address, how: { via: Via; user?: string; duration?: number }): Promise<Opening> {
+  /** `knocker` is in the network that `source` stands for: lists of who may are about him. */
+  async #open(
+    name: string,
+    source: Address,
+    knocker: Address,
+    how: { via: Via; user?: string; duration?: number },
+  ): Promise<Opening> {
     const { driver, record } = this.#ports;
     const door = this.#doors.get(name);
     if (!door) return { denied: 'no such door' };
     const key = keyOf(name, source);
     const before = this.#held.get(key);
-    const denied = this.#refuse(door, source, how.via, before);
+    const denied = this.#refuse(door, knocker, how.via, before);
     if (denied) {
       if (denied !== 'open already') {
-        record({ type: 'denied', door: name, source: printAddress(source), reason: denied, via: how.via });
+        record({ type: 'denied', door: name, source: printAddress(knocker), reason: denied, via: how.via });
       }
       return { denied };
     }
@@ -195,7 +204,14 @@ export class Grants {
     this.#opening.delete(key);
     const opened = this.#hold({ door: name, source, via: how.via, ...userOf(how) }, remaining);
     const type = before ? 'renewed' : 'opened';
-    record({ type, door: name, source: printAddress(source), via: how.via, ...userOf(how) });
+    record({
+      type,
+      door: name,
+      source: printAddress(source),
+      via: how.via,
+      ...userOf(how),
+      ...(!sameAddress(source, knocker) && { detail: `from ${printAddress(knocker)}` }),
+    });
     if (!before) this.#ports.hook(door, 'open', opened);
     return { opened };
   }

@@ -45,7 +45,7 @@ export class Hooks {
       POSTERN_DOOR: door.name,
       POSTERN_SOURCE: source,
       POSTERN_VIA: grant.via,
-      ...(grant.user !== undefined && { POSTERN_USER: grant.user }),
+      POSTERN_USER: grant.user ?? '',
     };
     const limits = { timeout: door.hooks.timeLimit, limit: MOST_OUTPUT };
     const run = async (): Promise<void> => {

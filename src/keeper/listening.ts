@@ -107,6 +107,11 @@ export class Listening<D extends KnockedDoor> {
     return this.#watcher.pid;
   }
 
+  /** When the watcher last answered, by the monotonic clock. */
+  get watcherAnsweredAt(): number | undefined {
+    return this.#watcher.answeredAt;
+  }
+
   /** The local addresses, in the system's order. */
   get addresses(): readonly Address[] {
     const { source, ipv6 } = this.#setup;

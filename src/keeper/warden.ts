@@ -17,7 +17,7 @@ import {
   type Stranger,
 } from '../control/controlled.ts';
 import { type Address, parseAddress, printAddress } from '../core/address.ts';
-import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
+import { type HistoryEntry, type HistoryEvent, isByHand } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
 import type { DoorPolicy } from '../core/policy.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
@@ -152,9 +152,9 @@ export class Warden implements Controlled {
     // From before the installation on, so that nobody removes the guard in between.
     this.#watch = driver.watch(() => this.#restore());
     await this.#inTurn(async () => {
-      await driver.install(this.#guard());
+      const stood = await driver.install(this.#guard());
       this.#grants.configure(this.#config.doors);
-      await this.#grants.reconcile();
+      await this.#grants.reconcile(stood);
       await this.#visitors.reconcile(await driver.list());
     });
     this.#listening.start();
@@ -175,6 +175,11 @@ export class Warden implements Controlled {
     this.#record({ type: 'stopped' });
     await this.#ports.driver.stop();
     this.#ports.state.close();
+  }
+
+  /** When the watcher last answered, by the monotonic clock: for the watchdog. */
+  get watcherAnsweredAt(): number | undefined {
+    return this.#listening?.watcherAnsweredAt;
   }
 
   async status(): Promise<Status> {
@@ -363,6 +368,7 @@ export class Warden implements Controlled {
 
   #record(event: HistoryEvent): void {
     const entry = this.#ports.state.history.append(event);
+    if (isByHand(event)) this.#ports.state.history.flush();
     this.#ports.say(event, entry);
     this.#tell({ kind: 'history', entry });
   }

@@ -33,6 +33,7 @@ export class WatcherProcess {
   #cancel: (() => void) | undefined;
   #asked = 0;
   #answered = 0;
+  #answeredAt: number | undefined;
   #cancelQuestion = (): void => {};
 
   constructor(ports: WatcherPorts) {
@@ -41,6 +42,11 @@ export class WatcherProcess {
 
   get pid(): number | undefined {
     return this.#program?.pid;
+  }
+
+  /** When a watcher last answered the newest question, by the monotonic clock; undefined when none has. */
+  get answeredAt(): number | undefined {
+    return this.#answeredAt;
   }
 
   start(): void {
@@ -63,7 +69,7 @@ export class WatcherProcess {
       for (const line of lines) {
         const report = decodeReport(line);
         if (!report) return this.#distrust(program);
-        if (report.type === 'alive') this.#answered = report.number;
+        if (report.type === 'alive') this.#hearAnswer(report.number);
         else this.#ports.report(report);
         if (this.#program !== program) return;
       }
@@ -104,6 +110,11 @@ export class WatcherProcess {
       program.kill('SIGKILL');
       this.#buried('did not answer and was killed', this.#ports.monotonicNow() - this.#born);
     });
+  }
+
+  #hearAnswer(number: number): void {
+    this.#answered = number;
+    if (number === this.#asked) this.#answeredAt = this.#ports.monotonicNow();
   }
 
   #distrust(program: ConnectedProgram): void {

@@ -174,11 +174,18 @@ for (const { label, node, script, skip, samePid } of nodes) {
   });
 }
 
-test('`launch()` ends although nobody reads what the program wrote', async () => {
-  const child = spawn(process.execPath, [whole, 'flood'], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [status] = (await once(child, 'exit')) as [number];
-  assert.equal(status, 3);
-  child.stdout.destroy();
+test('`launch()` ends when the program’s output is written, or nobody can read it any more', async () => {
+  const run = () => spawn(process.execPath, [whole, 'flood'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const read = run();
+  let length = 0;
+  read.stdout.on('data', (chunk: Buffer) => {
+    length += chunk.length;
+  });
+  assert.deepEqual([(await once(read, 'close'))[0], length], [3, 1 << 22]);
+  const unread = run();
+  await once(unread.stdout, 'readable');
+  unread.stdout.destroy();
+  assert.equal((await once(unread, 'exit'))[0], 3);
 });
 
 test('`launch()` starts the brought runtime without the caller’s NODE_OPTIONS', {

@@ -46,6 +46,7 @@ describe('parsePosternToml() makes doors and settings', () => {
           name: 'ssh',
           line: 1,
           engine: 'daemon',
+          boot: 'closed',
           protect: [{ protocol: 'tcp', first: 22, last: 22 }],
           openFor: 30_000,
           renew: true,
@@ -98,6 +99,7 @@ open_for = "1h30m"
 renew = false
 close = "kill"
 engine = "daemon"
+boot = "open"
 sources = { allow = ["192.0.2.0/24", "2001:db8::/32"], deny = ["192.0.2.66"] }
 limit = 20
 on_open = ["/bin/logger", "open"]
@@ -130,6 +132,7 @@ target = "192.0.2.1"
       name: 'web',
       line: 23,
       engine: 'daemon',
+      boot: 'open',
       protect: [
         { protocol: 'tcp', first: 8000, last: 8020 },
         { protocol: 'udp', first: 53, last: 53 },
@@ -195,6 +198,18 @@ target = "192.0.2.1"
       '[door.x]\nprotect = ["tcp/1"]\n[door.x.knock]\nsteps = ["tcp/7000", "tcp/7001", "tcp/7003"]\n',
     ).doors;
     assert.equal(door?.knock?.strays, 0);
+  });
+
+  test('and the program of the driver "command"', () => {
+    const { firewall } = load(
+      `[firewall]\ndriver = "command"\ncommand = ["/usr/local/sbin/firewall", "--zone"]\n${DOOR}`,
+    );
+    assert.deepEqual(firewall, {
+      driver: 'command',
+      command: ['/usr/local/sbin/firewall', '--zone'],
+      face: 'auto',
+      ipv6Prefix: 64,
+    });
   });
 
   test('and every TCP packet counts with an empty list of flags', () => {
@@ -386,7 +401,22 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
     [
       section('firewall', 'driver = "nft"'),
       '2: Cannot use "nft" for driver',
-      'Write "nftables", "iptables", "ipfw" or "pf"',
+      'Write "nftables", "iptables", "ipfw", "pf" or "command"',
+    ],
+    [
+      section('firewall', 'driver = "command"'),
+      '2: The driver "command" has no program to run',
+      'Add command = ["/usr/local/sbin/firewall"] (see doc/firewalls.md)',
+    ],
+    [
+      section('firewall', 'driver = "command"\ncommand = ["firewall"]'),
+      '3: Cannot run "firewall": the program of a hook is named by its whole path',
+      'Write the path that "command -v" shows, such as "/usr/bin/logger"',
+    ],
+    [
+      section('firewall', 'face = "drop"\ncommand = ["/usr/local/sbin/firewall"]'),
+      '3: The driver "nftables" runs no program of yours',
+      'Write driver = "command", or remove the line',
     ],
     [
       section('firewall', 'ipv6_prefix = 0'),

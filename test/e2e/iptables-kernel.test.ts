@@ -35,7 +35,7 @@ for (const backend of ['nft', 'legacy'] as const) {
     const rules = async (version: number, words: readonly string[]): Promise<void> => {
       await stage.hosts.server.exec([`ip${version === 6 ? '6' : ''}tables-${backend}`, ...words]);
     };
-    const install = (...args: Parameters<typeof guardOf>): Promise<void> => stage.driver.install(guardOf(...args));
+    const install = (...args: Parameters<typeof guardOf>): Promise<boolean> => stage.driver.install(guardOf(...args));
     const open = (door: string, from: string, remaining = 60_000): Promise<void> =>
       stage.driver.open({ door, source: source(from), remaining, comment: '' });
 

@@ -6,7 +6,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -106,6 +106,50 @@ describe('what knockd listens on', { skip }, () => {
     assert.deepEqual([direct.status, piped.status], [0, 0], piped.stderr);
     assert.match(direct.stdout, /would run command: echo 10\.77\.1\.2/);
     assert.equal(piped.stdout, direct.stdout);
+    const late = 'mkfifo late; "$0" "$@" --read late & cat knocks.pcap >late; wait $!';
+    assert.deepEqual(await run([], late), direct);
+  });
+
+  test('a pipe that nobody writes to is waited for, until a signal', async () => {
+    const shell =
+      'mkfifo mute; "$0" "$@" >mute.out & until grep -q ^watcher: mute.out; do sleep 0.1; done; kill $!; wait $!';
+    assert.equal((await run(['-D', '--read', 'mute'], limited(shell))).status, 15);
+  });
+
+  test('of a capture each one-time sequence opens once, in its turn; without `--run-commands` none is marked', async () => {
+    const sequences = ' 7001,8001,9001\n 7101,8101,9101\n';
+    writeFileSync(join(folder, 'seqs'), sequences);
+    writeFileSync(
+      join(folder, 'once.conf'),
+      '[B]\n one_time_sequences = seqs\n tcpflags = syn\n command = echo %IP%\n',
+    );
+    writeFileSync(
+      join(folder, 'once.pcap'),
+      capture(['7101 8101 9101', '7001 8001 9001', '7001 8001 9001', '7101 8101 9101', '7101 8101 9101']),
+    );
+    const read = ['-c', 'once.conf', '--read', 'once.pcap'];
+    const dry = await run(read);
+    assert.deepEqual([dry.status, matches(dry.stdout, /would run command/g)], [0, 2], dry.stdout);
+    assert.equal(matches(dry.stderr, /disabling the door/g), 1);
+    assert.equal(readFileSync(join(folder, 'seqs'), 'utf8'), sequences);
+    const real = await run([...read, '--run-commands']);
+    assert.deepEqual([real.status, matches(real.stdout, /: running command/g)], [0, 2], real.stdout);
+    assert.equal(readFileSync(join(folder, 'seqs'), 'utf8'), '#7001,8001,9001\n#7101,8101,9101\n');
+  });
+
+  test('what a capture told is read at leisure', async () => {
+    writeFileSync(join(folder, 'many.pcap'), capture(Array.from({ length: 1200 }, () => '7001 8001')));
+    const { status, stdout } = await run(['--read', 'many.pcap'], '"$0" "$@" | { sleep 4; cat; }');
+    assert.deepEqual([status, matches(stdout, /timeout \(stage 2\)/g)], [0, 1200]);
+    assert.ok(stdout.length > 65_536, 'more than a pipe holds');
+  });
+
+  test('a reader that has stopped reading does not keep the daemon from ending', async () => {
+    writeFileSync(join(folder, 'stalled.conf'), DOOR.replace('= log', '= stalled.log'));
+    const shell = `mkfifo stalled; exec 3<>stalled; head -c 65536 /dev/zero >&3
+      "$0" "$@" >&3 & until grep -q listening stalled.log; do sleep 0.1; done; kill $!; wait $!`;
+    const { status, stderr } = await run(['-v', '-c', 'stalled.conf', '--state', 'state'], limited(shell));
+    assert.equal(status, 15, stderr);
   });
 });
 
@@ -126,4 +170,13 @@ function capture(knocks: readonly string[]): Uint8Array {
     });
   });
   return writePcap(frames);
+}
+
+/** A shell line that ends, whatever it waits for. */
+function limited(shell: string): string {
+  return `timeout -s KILL 20 sh -ec '${shell}' "$0" "$@"`;
+}
+
+function matches(text: string, pattern: RegExp): number {
+  return [...text.matchAll(pattern)].length;
 }

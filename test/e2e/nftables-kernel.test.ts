@@ -11,7 +11,17 @@ import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Face } from '../../src/firewall/driver.ts';
 import type { Finding } from '../../src/firewall/preflight.ts';
-import { ALICE, ALICE_6, BOB, doorPolicy, guardOf, pause, source, UDP_PORT } from '../support/firewall-contract.ts';
+import {
+  ALICE,
+  ALICE_6,
+  BOB,
+  doorPolicy,
+  FAR_6,
+  guardOf,
+  pause,
+  source,
+  UDP_PORT,
+} from '../support/firewall-contract.ts';
 import { type NamespaceStage, openNamespaceStage } from '../support/firewall-stage.ts';
 import { type Host, unavailable } from '../support/netns.ts';
 import { startPeer } from '../support/peer.ts';
@@ -59,13 +69,35 @@ describe('nftables, beyond the contract', { skip }, () => {
   before(async () => {
     stage = await openNamespaceStage('nftables');
   });
-  beforeEach(() => load(stage.hosts.server, 'flush ruleset'));
+  beforeEach(async () => {
+    await stage.driver.remove();
+    await load(stage.hosts.server, 'flush ruleset');
+  });
   after(() => stage?.close());
 
-  const install = (...args: Parameters<typeof guardOf>): Promise<void> => stage.driver.install(guardOf(...args));
+  const install = (...args: Parameters<typeof guardOf>): Promise<boolean> => stage.driver.install(guardOf(...args));
   const open = (door: string, from: string, remaining = 60_000): Promise<void> =>
     stage.driver.open({ door, source: source(from), remaining, comment: '' });
   const SSH = doorPolicy('ssh', ['tcp/22']);
+
+  test('a guard that somebody flushed comes back with the sessions older than it, and no others', async () => {
+    const cut = [doorPolicy('ssh', ['tcp/22'], 'cut')];
+    const older = await stage.begin(FAR_6, 22);
+    await install(cut);
+    assert.equal(await older.says('older'), 'connected');
+    await open('ssh', ALICE);
+    const stalled = await stage.begin(ALICE, 22);
+    await stage.driver.close('ssh', source(ALICE));
+    assert.equal(await stalled.says('closed'), 'silent');
+    await load(stage.hosts.server, 'flush ruleset');
+    const meanwhile = await stage.begin(BOB, 22);
+    await install(cut);
+    assert.deepEqual(
+      [await older.says('older'), await stalled.says('closed'), await meanwhile.says('meanwhile')],
+      ['connected', 'silent', 'silent'],
+    );
+    for (const session of [older, stalled, meanwhile]) await session.end();
+  });
 
   test('not one packet gets through while the guard is installed again and again', async (t) => {
     const { server, client } = stage.hosts;
@@ -181,6 +213,7 @@ describe('nftables, beyond the contract', { skip }, () => {
     const docker = dnat('ip', container.address4) + dnat('ip6', `[${container.address6}]`);
     for (const close of ['keep', 'cut', 'kill'] as const) {
       for (const from of [ALICE, ALICE_6]) {
+        await stage.driver.remove();
         await load(server, `flush ruleset\n${docker}`);
         const before = await stage.begin(from, 8080);
         assert.equal(await before.says('before'), 'connected');

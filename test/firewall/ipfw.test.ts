@@ -46,7 +46,7 @@ describe('the ipfw driver', () => {
     warnings = [];
     driver = openIpfw({ folder: tools.folder, warn: (text) => warnings.push(text) });
   });
-  const install = (...args: Parameters<typeof guardOf>): Promise<void> => driver.install(guardOf(...args));
+  const install = (...args: Parameters<typeof guardOf>): Promise<boolean> => driver.install(guardOf(...args));
 
   test('prepares its rules in a disabled set and swaps', async () => {
     await install([doorPolicy('ssh', ['tcp/22', 'tcp/8000-8010']), doorPolicy('vpn', ['udp/5000'])]);

@@ -50,7 +50,7 @@ describe('the pf driver', () => {
     warnings = [];
     driver = openPf({ folder: tools.folder, warn: (text) => warnings.push(text) });
   });
-  const install = (...args: Parameters<typeof guardOf>): Promise<void> => driver.install(guardOf(...args));
+  const install = (...args: Parameters<typeof guardOf>): Promise<boolean> => driver.install(guardOf(...args));
 
   test('loads its anchor in one step and kills the tables of doors that are gone', async () => {
     await install([doorPolicy('ssh', ['tcp/22']), doorPolicy('vpn', ['udp/5000-5010'])], { face: 'reset' });

@@ -24,7 +24,7 @@ function fakeDriver(name: string, expires: boolean) {
   const driver: FirewallDriver = {
     name,
     expires,
-    install: async () => {},
+    install: async () => false,
     open: async (grant) => {
       await act(`open ${grant.door}`);
       open.set(`${grant.door} ${printAddress(grant.source)}`, { ...grant, remaining: Number.POSITIVE_INFINITY });

@@ -84,7 +84,9 @@ class FakeFirewall implements FirewallDriver {
     this.standing.set(`${grant.door} ${printAddress(grant.source)}`, { ...grant, until });
   }
 
-  async install(): Promise<void> {}
+  async install(): Promise<boolean> {
+    return false;
+  }
   async ban(): Promise<void> {}
   async unban(): Promise<void> {}
   async allow(): Promise<void> {}
@@ -185,6 +187,29 @@ describe('opening a door', () => {
     assert.deepEqual(await grants.open('ssh', ALICE, KNOCK), { denied: 'open already' });
     assert.deepEqual(types(told), ['opened']);
     assert.ok('opened' in (await grants.open('ssh', ALICE, HAND)), 'by hand it begins anew');
+  });
+
+  test('lists of who may are about the address that knocked, not the network that is opened', async () => {
+    const six = (text: string) => ({ address: address(text), length: 128 });
+    const denying = scene({ deny: [six('2001:db8::4')] });
+    assert.ok('opened' in (await denying.grants.open('ssh', address('2001:db8::5'), KNOCK)));
+    assert.deepEqual(await denying.grants.open('ssh', address('2001:db8::4'), KNOCK), { denied: 'source' });
+    assert.equal(denying.told.at(-1)?.source, '2001:db8::4');
+    const allowing = scene({ allow: [six('2001:db8::5')] });
+    assert.ok('opened' in (await allowing.grants.open('ssh', address('2001:db8::5'), KNOCK)));
+    assert.deepEqual([allowing.told.at(-1)?.source, allowing.told.at(-1)?.detail], ['2001:db8::', 'from 2001:db8::5']);
+    assert.deepEqual(await allowing.grants.open('ssh', address('2001:db8::6'), KNOCK), { denied: 'source' });
+  });
+
+  test('of a guard that stood all the time, what it does not hold any more was ended, whatever the state says', async () => {
+    for (const [stood, live] of [
+      [true, []],
+      [false, ['192.0.2.1']],
+    ] as const) {
+      const { grants, rows } = scene({}, { rows: [row()] });
+      await grants.reconcile(stood);
+      assert.deepEqual([sourcesOf(grants), rows.all().length], [live, live.length]);
+    }
   });
 
   test('by knock never shortens what was given for longer; by hand it does', async () => {

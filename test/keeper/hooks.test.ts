@@ -71,7 +71,13 @@ describe('a hook', () => {
         ],
         [
           ['/bin/close'],
-          { POSTERN_EVENT: 'close', POSTERN_DOOR: 'ssh', POSTERN_SOURCE: '2001:db8::', POSTERN_VIA: 'knock' },
+          {
+            POSTERN_EVENT: 'close',
+            POSTERN_DOOR: 'ssh',
+            POSTERN_SOURCE: '2001:db8::',
+            POSTERN_USER: '',
+            POSTERN_VIA: 'knock',
+          },
         ],
       ],
     );

@@ -38,7 +38,7 @@ function stage(options: { readonly packets?: boolean; readonly replay?: boolean 
   const hear = (report: News, times: number): void => {
     for (let time = 0; time < times; time += 1) keeper.hear(report);
   };
-  return { clock, keeper, count, advance, opening, hear, openings: () => openings };
+  return { clock, keeper, sent, count, advance, opening, hear, openings: () => openings };
 }
 
 const PACKET: News = { type: 'packet', time: 0, protocol: 'tcp', from: '192.0.2.1:1', to: '192.0.2.2:2', length: 60 };
@@ -57,6 +57,17 @@ test('A capture file is replayed whole', () => {
   const { count, advance, hear } = stage({ replay: true });
   hear(advance, 50_000);
   assert.equal(count('advanced'), 50_000);
+});
+
+test('A capture file is read on when an opening has been dealt with, a refused one too', () => {
+  const { sent, opening, advance, hear } = stage({ replay: true });
+  hear(advance, 3);
+  hear(opening, 2);
+  hear({ ...opening, revision: 99 } as News, 1);
+  assert.equal(sent.filter((order) => order.type === 'read-on').length, 3);
+  const live = stage();
+  live.hear(live.opening, 2);
+  assert.equal(live.sent.filter((order) => order.type === 'read-on').length, 0);
 });
 
 test('Packets are told only when asked for', () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { readOneTime } from '../../src/config/one-time.ts';
-import { type Spent, spendOneTime } from '../../src/keeper/one-time-file.ts';
+import { type Spent, spendInMemory, spendOneTime } from '../../src/keeper/one-time-file.ts';
 import { steps } from '../support/knocks.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -83,4 +83,19 @@ test('Every sequence of a file opens once, whatever the file', () => {
     }),
     { numRuns: 200 },
   );
+});
+
+test('In memory the sequences come into force one after another too, and the file stays as it was', () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'seqs');
+  const text = ' 7000,8000\nbad:xyz\n 9,9\n';
+  writeFileSync(file, text);
+  const spendDry = spendInMemory();
+  const first = { offset: 0, steps: steps('7000,8000') };
+  const { good, next } = spendDry(file, first);
+  assert.deepEqual([good, next?.steps], [true, steps('9,9')]);
+  assert.equal(spendDry(file, first).good, false);
+  assert.ok(next);
+  assert.deepEqual(spendDry(file, next), { good: true, next: undefined });
+  assert.equal(readFileSync(file, 'utf8'), text);
 });

@@ -33,6 +33,7 @@ function scene() {
     install: async (guard) => {
       await answer();
       installed.push(guard);
+      return false;
     },
     open: answer,
     close: answer,

@@ -147,6 +147,23 @@ test('A watcher that hangs is killed and replaced, one that answers is not', asy
   assert.ok(watchers.length >= 2);
 });
 
+test('It is known when a watcher last answered the newest question, also after another has taken its place', async () => {
+  const { clock, process, hang } = stage();
+  const pass = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second += 1) {
+      clock.advance(1000);
+      await new Promise(setImmediate);
+    }
+  };
+  await pass(35);
+  const last = process.answeredAt!;
+  assert.ok(clock.monotonicNow() - last <= 10_000);
+  hang();
+  await pass(60);
+  assert.ok(process.answeredAt! - last <= 10_000);
+  assert.ok(clock.monotonicNow() - process.answeredAt! >= 50_000);
+});
+
 test('A watcher that lost its capture is replaced, and not over and over without a pause', async () => {
   const { clock, watchers, deaths, process } = stage();
   process.replace();

@@ -70,7 +70,22 @@ function portRange(text: string): PortRange {
   return { protocol, first: Number(first), last: Number(last) };
 }
 
-export function firewallContract(name: string, skip: string | false, openStage: () => Promise<FirewallStage>): void {
+/** What a driver cannot promise, each with its reason, which is printed. */
+export interface ContractLimits {
+  /** Sessions of a `cut` door stall when it closes. */
+  readonly cut?: string;
+  /** Sessions of a `kill` door are reset when it closes. */
+  readonly kill?: string;
+  /** Lists have times and comments. */
+  readonly comments?: string;
+}
+
+export function firewallContract(
+  name: string,
+  skip: string | false,
+  openStage: () => Promise<FirewallStage>,
+  limits: ContractLimits = {},
+): void {
   describe(`${name}: the contract of firewall drivers`, { skip }, () => {
     let stage: FirewallStage;
     let driver: FirewallDriver;
@@ -175,7 +190,8 @@ export function firewallContract(name: string, skip: string | false, openStage: 
       await session.end();
     });
 
-    test('a session of a `cut` door hangs when its grant ends and goes on at the next', async () => {
+    test('a session of a `cut` door hangs when its grant ends and goes on at the next', async (t) => {
+      if (limits.cut !== undefined) return t.skip(limits.cut);
       await driver.install(guardOf([doorPolicy('ssh', ['tcp/22'], 'cut')]));
       for (const from of [ALICE, ALICE_6]) {
         await open('ssh', from);
@@ -191,7 +207,8 @@ export function firewallContract(name: string, skip: string | false, openStage: 
       }
     });
 
-    test('a session of a `kill` door is reset when the door is closed', async () => {
+    test('a session of a `kill` door is reset when the door is closed', async (t) => {
+      if (limits.kill !== undefined) return t.skip(limits.kill);
       await driver.install(guardOf([doorPolicy('ssh', ['tcp/22', 'tcp/8000-8010'], 'kill')]));
       for (const from of [ALICE, ALICE_6]) {
         await open('ssh', from);
@@ -227,7 +244,8 @@ export function firewallContract(name: string, skip: string | false, openStage: 
       }
     });
 
-    test('closing a `kill` door also resets the sessions that are older than the guard', async () => {
+    test('closing a `kill` door also resets the sessions that are older than the guard', async (t) => {
+      if (limits.kill !== undefined) return t.skip(limits.kill);
       const session = await stage.begin(ALICE, 22);
       await driver.install(guardOf([doorPolicy('ssh', ['tcp/22'], 'kill')]));
       assert.equal(await session.says('after', 2000), 'connected');
@@ -322,7 +340,7 @@ export function firewallContract(name: string, skip: string | false, openStage: 
       }
     });
 
-    test('`list()` shows who may come in, through which door, for how long, and why', async () => {
+    test('`list()` shows who may come in, through which door, for how long, and why', async (t) => {
       await driver.install(guardOf([doorPolicy('ssh', ['tcp/22']), doorPolicy('web-2', ['tcp/80'])]));
       await open('ssh', ALICE, 30_000, 'user=alice via=spa');
       await open('web-2', BOB, 60_000, 'by "hand" \u{1f511} é\n');
@@ -331,6 +349,11 @@ export function firewallContract(name: string, skip: string | false, openStage: 
       const { grants, bans } = await driver.list();
       const seen = grants.map(({ door, source: from }) => `${door} ${printAddress(from)}`).sort();
       assert.deepEqual(seen, ['ssh 10.77.1.2', 'web-2 10.77.1.3', 'web-2 fd77::']);
+      assert.deepEqual(
+        bans.map((ban) => printAddress(ban.source)),
+        ['fd78::'],
+      );
+      if (limits.comments !== undefined) return t.diagnostic(limits.comments);
       const [alice, bob, network] = [...grants].sort((x, y) => x.remaining - y.remaining);
       assert.equal(alice!.comment, 'user=alice via=spa');
       assert.match(bob!.comment, /^[ !#-~]+$/);
@@ -342,10 +365,6 @@ export function firewallContract(name: string, skip: string | false, openStage: 
       ] as const) {
         assert.ok(grant.remaining <= most + 10 && grant.remaining > most - 10_000, `${grant.remaining}`);
       }
-      assert.deepEqual(
-        bans.map((ban) => printAddress(ban.source)),
-        ['fd78::'],
-      );
     });
 
     test('a new installation keeps the grants and bans that stand, and forgets doors that are gone', async () => {
@@ -373,7 +392,7 @@ export function firewallContract(name: string, skip: string | false, openStage: 
       const next = stage.restart();
       assert.deepEqual(
         (await next.list()).grants.map(({ comment }) => comment),
-        ['user=alice'],
+        [limits.comments === undefined ? 'user=alice' : ''],
       );
       await next.install(guard);
       assert.deepEqual([await reaches(ALICE, 22), await reaches(BOB, 22)], [true, false]);
@@ -414,7 +433,7 @@ export function firewallContract(name: string, skip: string | false, openStage: 
 
     test('operations take effect in the order in which they were asked for', async () => {
       await driver.install(guardOf([doorPolicy('ssh', ['tcp/22'])]));
-      const turns: Promise<void>[] = [];
+      const turns: Promise<unknown>[] = [];
       for (let turn = 0; turn < 20; turn += 1) {
         turns.push(
           open('ssh', ALICE),

@@ -6,6 +6,7 @@
 import { createInterface } from 'node:readline';
 import type { Address } from '../../src/core/address.ts';
 import type { DoorPolicy } from '../../src/core/policy.ts';
+import { openCommand } from '../../src/firewall/command.ts';
 import type { FirewallDriver, Grant, Guard, TimedSource } from '../../src/firewall/driver.ts';
 import { openIptables } from '../../src/firewall/iptables.ts';
 import { openNftables } from '../../src/firewall/nftables.ts';
@@ -32,6 +33,7 @@ const DRIVERS: Readonly<Record<string, () => FirewallDriver>> = {
   iptables: () => openIptables({ warn }),
   'iptables-legacy': () => openIptables({ backend: 'legacy', warn }),
   'iptables-nft': () => openIptables({ backend: 'nft', warn }),
+  command: () => openCommand({ command: [process.env.POSTERN_TEST_COMMAND ?? '/nonexistent'], warn }),
 };
 
 const open = DRIVERS[process.argv[2] ?? ''];

@@ -31,7 +31,7 @@ export function startFirewall(host: Host, name: string): RemoteFirewall {
   const driver: FirewallDriver = {
     name,
     expires: name === 'nftables' || name.startsWith('iptables'),
-    install: (guard) => give({ do: 'install', guard }) as Promise<void>,
+    install: (guard) => give({ do: 'install', guard }) as Promise<boolean>,
     open: (grant) => give({ do: 'open', grant }) as Promise<void>,
     close: (door, source) => give({ do: 'close', door, source }) as Promise<void>,
     ban: (ban) => give({ do: 'ban', timed: ban }) as Promise<void>,

@@ -94,3 +94,20 @@ test('Other doors begin from nothing', () => {
   knock(2);
   assert.deepEqual(opened(), []);
 });
+
+test('A replay waits after each opening until it is answered, so that the next one-time sequence is in force', () => {
+  const { watch, knock, opened, configure } = stage();
+  configure([doorOf('once', '3,4'), doorOf('same', '3,4')], [1, 1]);
+  knock(3);
+  assert.equal(watch.waits(), false);
+  knock(4);
+  assert.equal(opened().length, 2);
+  watch.obey({ type: 'door', revision: 2, index: 0, door: doorOf('once', '5,6') });
+  watch.obey({ type: 'read-on' });
+  assert.equal(watch.waits(), true);
+  watch.obey({ type: 'read-on' });
+  assert.equal(watch.waits(), false);
+  knock(5);
+  knock(6);
+  assert.deepEqual(opened().at(-1), [0, 2]);
+});
