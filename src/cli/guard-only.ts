@@ -12,7 +12,7 @@ import { lockState } from '../keeper/state-lock.ts';
 export async function installGuard(config: PosternConfig): Promise<string> {
   const release = lockGuard();
   if (release === undefined) return 'a daemon runs, and guards the ports already';
-  const driver = openDriver(config.firewall.driver);
+  const driver = openDriver(config.firewall.driver, config.firewall);
   try {
     const { firewall, allow, mode } = config;
     const doors = config.doors.filter(({ boot }) => boot === 'closed');

@@ -117,7 +117,7 @@ async function run(given: Given, config: PosternConfig, text: string): Promise<n
   for (const text of warnings) warn(text);
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
-  const driver: FirewallDriver = openDriver(config.firewall.driver, { warn });
+  const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
   const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
   let read = text;

@@ -55,7 +55,7 @@ async function takeBack(change: PendingChange): Promise<void> {
   const tried = loadPosternToml(change.file, { shownAs: change.file, strict: false, starting: true }).config;
   if (change.previous === null) {
     if (tried) await stopDaemon(tried.state.dir);
-    await withDriver(tried?.firewall.driver ?? 'nftables', (driver) => driver.remove());
+    await withDriver(tried?.firewall ?? { driver: 'nftables' }, (driver) => driver.remove());
     return;
   }
   if (existsSync(change.file)) renameSync(change.file, `${change.file}.rejected`);
@@ -65,7 +65,7 @@ async function takeBack(change: PendingChange): Promise<void> {
   if (await reloads(result.config)) return;
   const { doors, allow, mode, firewall } = result.config;
   const face = await resolveFace(firewall.face);
-  await withDriver(firewall.driver, (driver) =>
+  await withDriver(firewall, (driver) =>
     driver.install({ doors, trusted: allow, observe: mode === 'observe', ipv6Prefix: firewall.ipv6Prefix, ...face }),
   );
 }
@@ -95,10 +95,10 @@ async function stopDaemon(folder: string): Promise<void> {
 }
 
 async function withDriver(
-  name: string,
+  firewall: { readonly driver: string; readonly command?: readonly string[] },
   act: (driver: ReturnType<typeof openDriver>) => Promise<unknown>,
 ): Promise<void> {
-  const driver = openDriver(name);
+  const driver = openDriver(firewall.driver, firewall);
   try {
     await act(driver);
   } finally {

@@ -209,7 +209,11 @@ function onDisk(
     stops: disk.stops,
     spent,
     history,
-    problem: () => [...trouble.values()][0],
+    problem: () => {
+      const [reason] = trouble.values();
+      if (reason === undefined) return undefined;
+      return `Cannot write ${file}: ${reason}: what happens from now on is kept in memory, and ends with this process`;
+    },
     close: () => {
       stop();
       for (const { retry } of mirrors) retry();
