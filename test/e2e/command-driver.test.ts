@@ -22,6 +22,7 @@ process.env.POSTERN_TEST_COMMAND = program;
 
 const sessions = 'what becomes of sessions is the matter of the program, and this one lets them go on';
 firewallContract('command', unavailable('nft'), () => openNamespaceStage('command'), {
+  time: 'the keeper ends the grants of this driver',
   cut: sessions,
   kill: sessions,
   comments: 'lists of a program have neither times nor comments',
