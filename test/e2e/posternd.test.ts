@@ -242,7 +242,7 @@ describe('posternd', { skip }, () => {
       denied.map(({ source, reason }) => [source, reason]),
       [
         [BOB, 'source'],
-        [ALICE_6.replace('::2', '::'), 'source'],
+        [ALICE_6, 'source'],
         ['10.77.1.22', 'limit'],
       ],
     );
