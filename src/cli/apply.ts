@@ -79,18 +79,19 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   if (!loaded.config || loaded.text === undefined) return 1;
   const { config, text } = loaded;
   const running = await isRunning(config);
-  const previous = running ? readApplied(config.state.dir) : undefined;
+  // A daemon that died has left its guard: that is in force, too.
+  const previous = readApplied(config.state.dir);
   if (running && previous === undefined) {
     return refuse('It is not known what the daemon has in force', 'Start posternd anew, then apply');
-  }
-  if (previous === text) {
-    stdout.write('There is nothing to apply: this configuration is in force\n');
-    return 0;
   }
   if (readPending(config.state.dir)) {
     return refuse('Another change waits for its confirmation', 'Run postern confirm, or wait until it is taken back');
   }
-  for (const line of await describeChange(config, text, previous, terminal)) stdout.write(`${line}\n`);
+  if (running && previous === text) {
+    stdout.write('There is nothing to apply: this configuration is in force\n');
+    return 0;
+  }
+  for (const line of await describeChange(config, text, { previous, running }, terminal)) stdout.write(`${line}\n`);
   if (!yes) {
     if (!terminal.question) return refuse('There is nobody to ask', 'Add --yes');
     const answer = await terminal.question('Put it in force? [y/N] ');
@@ -124,6 +125,10 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   stdout.write(`In force for ${within}. Knock, open a new session, and there: postern --config ${shown} confirm\n`);
   const paint = paintFor(stdout, environment);
   const kept = await waitForConfirmation(config.state.dir, change, terminal);
+  if (kept === undefined) {
+    stderr.write('postern: The trial goes on without this command: confirm it, or it is taken back\n');
+    return 1;
+  }
   if (kept) stdout.write(`${paint('green', 'confirmed')}: the new configuration stays\n`);
   else stdout.write(`${paint('yellow', 'not confirmed')}: what was in force before is back\n`);
   return kept ? 0 : 1;
@@ -143,7 +148,7 @@ async function isRunning({ control }: PosternConfig): Promise<boolean> {
 async function describeChange(
   config: PosternConfig,
   text: string,
-  previous: string | undefined,
+  { previous, running }: { readonly previous: string | undefined; readonly running: boolean },
   { stdout, environment }: Terminal,
 ): Promise<readonly string[]> {
   const paint = paintFor(stdout, environment);
@@ -157,7 +162,7 @@ async function describeChange(
     ...found
       .filter(({ severity }) => severity !== 'note')
       .flatMap(({ message, hint }) => [`warning: ${message}`, `hint: ${hint}`]),
-    ...(previous === undefined ? ['No daemon runs: posternd is started'] : []),
+    ...(running ? [] : ['No daemon runs: posternd will be started']),
   ];
 }
 
@@ -201,7 +206,12 @@ async function letPeerIn(config: PosternConfig, { environment }: Terminal, trial
   await client.allow(printAddress(session.source), `${2 * trial}ms`);
 }
 
-async function waitForConfirmation(folder: string, change: PendingChange, terminal: Terminal): Promise<boolean> {
+/** Undefined when somebody ended the waiting. */
+async function waitForConfirmation(
+  folder: string,
+  change: PendingChange,
+  terminal: Terminal,
+): Promise<boolean | undefined> {
   let interrupted = false;
   terminal.onInterrupt(() => {
     interrupted = true;
@@ -211,8 +221,7 @@ async function waitForConfirmation(folder: string, change: PendingChange, termin
     if (readPending(folder)?.token !== change.token) return lastRejected(folder) !== change.token;
     await pause(LOOK_EVERY);
   }
-  terminal.stderr.write('postern: The trial goes on without this command: confirm it, or it is taken back\n');
-  return false;
+  return undefined;
 }
 
 function milliseconds(duration: string): number {

@@ -15,7 +15,7 @@ import { CAP_NET_ADMIN, CAP_NET_RAW, hasCapability } from '../platform/capabilit
 import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import { addressesOf } from '../platform/interfaces.ts';
 import { landlockAbi } from '../platform/landlock.ts';
-import { readApplied } from '../store/pending-change.ts';
+import { readApplied, readPending } from '../store/pending-change.ts';
 import { jsonOption } from './arguments.ts';
 import { controlCommand } from './ask.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
@@ -215,7 +215,10 @@ function* interfaces({ capture }: PosternConfig, { environment }: Terminal): Gen
   } else yield ok('interface', `knocks are heard on ${chosen.join(', ') || 'every interface'}`);
 }
 
-function* daemon(config: PosternConfig, { status, shown, loaded: { text } }: Patient): Generator<Diagnosis> {
+function* daemon(
+  config: PosternConfig,
+  { status, shown, loaded: { text }, terminal: { wallNow } }: Patient,
+): Generator<Diagnosis> {
   if (status instanceof ControlError) {
     return yield broken('daemon', status.message, status.hint ?? `Start it: posternd --config ${shown}`);
   }
@@ -223,6 +226,11 @@ function* daemon(config: PosternConfig, { status, shown, loaded: { text } }: Pat
   for (const each of status.warnings) {
     const [message = '', ...hints] = each.split('\nhint: ');
     yield warning('daemon', message, hints[0] ?? 'See postern log');
+  }
+  const pending = readPending(config.state.dir);
+  if (pending) {
+    const left = Math.max(0, Math.ceil((pending.until - wallNow()) / 1000));
+    yield warning('daemon', `A change is on trial for another ${left} s`, `postern --config ${shown} confirm`);
   }
   const applied = readApplied(config.state.dir);
   if (applied !== undefined && applied !== text) {

@@ -13,7 +13,7 @@ import { parseDuration } from '../config/quantity.ts';
 import { connectControl } from '../control/client.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
 import { lockState } from '../keeper/state-lock.ts';
-import { type PendingChange, readPending, rejectPending } from '../store/pending-change.ts';
+import { forgetApplied, type PendingChange, readPending, rejectPending } from '../store/pending-change.ts';
 import { readDurationText } from './arguments.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
@@ -56,6 +56,7 @@ async function takeBack(change: PendingChange): Promise<void> {
   if (change.previous === null) {
     if (tried) await stopDaemon(tried.state.dir);
     await withDriver(tried?.firewall ?? { driver: 'nftables' }, (driver) => driver.remove());
+    if (tried) forgetApplied(tried.state.dir);
     return;
   }
   if (existsSync(change.file)) renameSync(change.file, `${change.file}.rejected`);

@@ -48,6 +48,11 @@ export function isLoopback(address: Address): boolean {
   return family(address) === 4 ? d >>> 24 === 127 : (a | b | c) === 0 && d === 1;
 }
 
+/** Is it good on one link only (fe80::/10, RFC 4291 § 2.5.6)? Neighbours and routers are reached by such addresses. */
+export function isLinkLocal(address: Address): boolean {
+  return family(address) === 6 && (address.a & 0xffc0_0000) >>> 0 === 0xfe80_0000;
+}
+
 /** Reads an IPv4 or IPv6 address; undefined when the text is anything else. Callers that have a line to blame throw. */
 export function parseAddress(text: string): Address | undefined {
   if (text.length > 45) return undefined;

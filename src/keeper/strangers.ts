@@ -9,7 +9,7 @@
  */
 
 import type { BanSettings } from '../config/postern-config.ts';
-import { type Address, family, printAddress } from '../core/address.ts';
+import { type Address, family, isLinkLocal, printAddress } from '../core/address.ts';
 import { type Attacker, Attackers, type Leak, type Verdict } from '../core/attackers.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
@@ -44,7 +44,7 @@ const MOST_BANS = 10_000;
 const USUAL_POINTS = 20;
 
 /** Why a source can not be banned. */
-export type Safe = 'trusted' | 'allowed' | 'granted' | 'session';
+export type Safe = 'trusted' | 'allowed' | 'granted' | 'session' | 'link';
 
 export class Strangers {
   readonly #ports: StrangerPorts;
@@ -108,6 +108,8 @@ export class Strangers {
   /** Why this source must not be banned; undefined when it may. */
   async safe(source: Address): Promise<Safe | undefined> {
     if (this.isTrusted(source)) return 'trusted';
+    // A ban is for the network of 64 bits: all of the link, its router with it.
+    if (isLinkLocal(source)) return 'link';
     if (this.#ports.allowed.get(source)) return 'allowed';
     const block = this.#block(source);
     if (this.#ports.grantsOf(block.address).length > 0) return 'granted';

@@ -5,13 +5,14 @@
 
 import type { PosternConfig } from '../config/postern-config.ts';
 import { Refusal, type SourceStatus, type Stranger } from '../control/controlled.ts';
-import { type Address, isHost, parseAddress, printAddress } from '../core/address.ts';
+import { type Address, isHost, parseAddress, printAddress, sameAddress } from '../core/address.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
 import { contains, type Prefix } from '../core/policy.ts';
 import type { Sighting } from '../core/sightings.ts';
 import { type FirewallDriver, FirewallError, type Standing } from '../firewall/driver.ts';
 import { liveSessions } from '../firewall/sessions.ts';
+import { addressesOf } from '../platform/interfaces.ts';
 import type { State } from '../store/state.ts';
 import { printPort, Strangers } from './strangers.ts';
 import { type LiveSource, TimedSources } from './timed-sources.ts';
@@ -132,6 +133,8 @@ export class Visitors {
 
   async ban(text: string, duration: number | undefined, user: string | undefined): Promise<SourceStatus> {
     const source = readHost(text);
+    if (addressesOf('any', true).some((own) => sameAddress(own, source)))
+      throw new Refusal(`Cannot ban ${text}: it is this machine itself`);
     const safe = await this.#strangers.safe(source);
     if (safe !== undefined) throw new Refusal(`Cannot ban ${text}: ${WHY_SAFE[safe]}`);
     return this.#put(this.#bans, source, duration, user);
@@ -192,6 +195,7 @@ const WHY_SAFE = {
   allowed: 'it may pass for a while (postern disallow ends that)',
   granted: 'a door is open for it (postern close ends that)',
   session: 'it has a session with a protected port',
+  link: 'it is an address of the link, by which routers are reached',
 } as const;
 
 function settingsOf({ allow, doors, ban, firewall, mode }: PosternConfig) {

@@ -29,6 +29,11 @@ export function writeApplied(folder: string, text: string): void {
   write(join(folder, 'applied.toml'), text);
 }
 
+/** Nothing of ours is in force any more. */
+export function forgetApplied(folder: string): void {
+  rmSync(join(folder, 'applied.toml'), { force: true });
+}
+
 export function readPending(folder: string): PendingChange | undefined {
   return parse(read(join(folder, 'pending.json')));
 }

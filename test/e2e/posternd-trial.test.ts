@@ -155,6 +155,31 @@ describe('a configuration on trial', { skip }, () => {
     }
   });
 
+  test('a guard whose daemon was killed is what was in force: it is back, not gone', async () => {
+    assert.equal((await postern(init(['--no-apply']))).status, 0);
+    const first = start(apply('60s'));
+    await first.waitForLine(/^In force/, PATIENCE);
+    assert.equal((await confirm()).status, 0);
+    process.kill(daemonPid()!, 'SIGKILL');
+    const old = readFileSync(file(), 'utf8');
+    writeFileSync(file(), old.replace('"tcp/22"', '"tcp/22", "tcp/80"'), { mode: 0o600 });
+    const trial = start(apply('3s'));
+    await trial.waitForLine(/^In force/, PATIENCE);
+    assert.match((await postern(['--config', file(), 'doctor'])).stdout, /A change is on trial for another/);
+    assert.equal((await trial.ended).status, 1);
+    assert.deepEqual([await reaches(22), await reaches(80)], [false, true]);
+    assert.equal(readFileSync(file(), 'utf8'), old);
+  });
+
+  test('a command that is interrupted says that the trial goes on, and no more', async () => {
+    assert.equal((await postern(init(['--no-apply']))).status, 0);
+    const trial = start(apply('30s'));
+    await trial.waitForLine(/^In force/, PATIENCE);
+    const { status, stdout, stderr } = await trial.stop('SIGTERM');
+    assert.deepEqual([status, /goes on without this command/.test(stderr), /is back/.test(stdout)], [1, true, false]);
+    assert.equal((await confirm()).status, 0);
+  });
+
   test('a session from before the change cannot confirm; its peer is let in for a while', async () => {
     assert.equal((await postern(init(['--no-apply']))).status, 0);
     const session = await peer.begin({ source: client.address4, destination: server.address4, port: 22 });
@@ -179,14 +204,10 @@ describe('a configuration on trial', { skip }, () => {
     assert.equal((await postern(init(['--no-apply']))).status, 0);
     const first = start(apply('60s'));
     await first.waitForLine(/^In force/, PATIENCE);
-    const second = await postern(apply('5s'));
-    assert.deepEqual(
-      [second.status, second.stdout],
-      [0, 'There is nothing to apply: this configuration is in force\n'],
-    );
-    writeFileSync(file(), `${readFileSync(file(), 'utf8')}\n[door.web]\nprotect = ["tcp/80"]\n`);
     assert.match((await postern(apply('5s'))).stderr, /Another change waits/);
     assert.equal((await confirm()).status, 0);
+    const again = await postern(apply('5s'));
+    assert.deepEqual([again.status, again.stdout], [0, 'There is nothing to apply: this configuration is in force\n']);
     writeFileSync(file(), '[door.ssh]\nprotect = ["tcp/9x"]\n');
     assert.equal((await postern(apply('5s'))).status, 1);
     assert.equal(await reaches(22), false);

@@ -143,6 +143,13 @@ describe('strangers', () => {
     assert.ok(told().every((line) => line.startsWith('trapped')));
   });
 
+  test('an address of the link is never banned: its network has the router in it', async () => {
+    const { bans, touch, strangers } = stage();
+    for (let count = 0; count < 20; count += 1) await touch(address('fe80::dead'), TRAP);
+    assert.equal(bans.size, 0);
+    assert.equal(await strangers.safe(address('fe80::1')), 'link');
+  });
+
   test('a right knock ends a ban for points; one by hand stays', async () => {
     const { bans, strangers, touch, told } = stage();
     for (let count = 0; count < 4; count += 1) await touch(HONEST, TRAP);
