@@ -41,6 +41,7 @@ import {
   TABLE,
 } from './nft-rules.ts';
 import { monitorNft, NftSocket } from './nft-socket.ts';
+import { portSegments } from './port-segments.ts';
 import { liveSessions, resetSessions } from './sessions.ts';
 
 const NFT_TIMEOUT = 60_000;
@@ -88,9 +89,11 @@ class NftablesDriver implements FirewallDriver {
           chains: await this.#lists.names('getChain'),
           sets: await this.#lists.names('getSet'),
         };
-        const live = await this.#newlyGuarded(guard, standing);
-        this.#seeded = [...this.#seeded, ...live].slice(-LIVE_SIZE);
-        await runNft(guardRules(guard, live, standing));
+        // Somebody removed it: who came in meanwhile, or was cut off before, is not let in for that.
+        const removed = standing.chains.length === 0 && this.#guard?.observe === false ? this.#guard : undefined;
+        const fresh = await this.#newlyGuarded(guard, standing, removed);
+        await runNft(guardRules(guard, removed ? [...this.#seeded, ...fresh] : fresh, standing));
+        this.#seeded = [...this.#seeded, ...fresh].slice(-LIVE_SIZE);
         this.#guard = guard;
         const { chains, digest } = await this.#fingerprintNow();
         if (!chains.includes('prerouting')) throw new FirewallError('somebody else removed it at once');
@@ -231,14 +234,20 @@ class NftablesDriver implements FirewallDriver {
   }
 
   /** Sessions on ports that were not guarded before; containers' sessions matter only where the guard comes before conntrack. */
-  async #newlyGuarded(guard: Guard, standing: StandingNames): Promise<readonly LiveSession[]> {
-    // Somebody removed it: who came in meanwhile, or was cut off before, is not let in for that.
-    if (standing.chains.length === 0 && this.#guard !== undefined) return this.#seeded;
-    const guarded = guardedPorts(standing);
+  async #newlyGuarded(
+    guard: Guard,
+    standing: StandingNames,
+    removed: Guard | undefined,
+  ): Promise<readonly LiveSession[]> {
+    const stands = guardedPorts(standing);
+    const before = portSegments(removed?.doors ?? []);
+    const guarded = (port: number): boolean =>
+      stands('tcp', port) ||
+      before.some(({ protocol, first, last }) => protocol === 'tcp' && first <= port && port <= last);
     const fresh = new Set<number>();
     for (const { protocol, first, last } of guard.doors.flatMap((door) => door.protect)) {
       if (protocol !== 'tcp') continue;
-      for (let port = first; port <= last; port += 1) if (!guarded('tcp', port)) fresh.add(port);
+      for (let port = first; port <= last; port += 1) if (!guarded(port)) fresh.add(port);
     }
     // The kernel takes milliseconds to list even no session at all.
     if (fresh.size === 0) return [];
