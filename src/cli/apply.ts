@@ -112,6 +112,11 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   } catch (error) {
     return refuse(`Cannot write to ${config.state.dir}: ${reasonOf(error)}: without that, nothing could be taken back`);
   }
+  // From here on something must be said to who ends the command.
+  let interrupted = false;
+  terminal.onInterrupt(() => {
+    interrupted = true;
+  });
   armRollback(config, change, trial);
   try {
     await putInForce(config, file, running);
@@ -124,7 +129,7 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   }
   stdout.write(`In force for ${within}. Knock, open a new session, and there: postern --config ${shown} confirm\n`);
   const paint = paintFor(stdout, environment);
-  const kept = await waitForConfirmation(config.state.dir, change, terminal);
+  const kept = await waitForConfirmation(config.state.dir, change, () => interrupted);
   if (kept === undefined) {
     stderr.write('postern: The trial goes on without this command: confirm it, or it is taken back\n');
     return 1;
@@ -210,14 +215,10 @@ async function letPeerIn(config: PosternConfig, { environment }: Terminal, trial
 async function waitForConfirmation(
   folder: string,
   change: PendingChange,
-  terminal: Terminal,
+  interrupted: () => boolean,
 ): Promise<boolean | undefined> {
-  let interrupted = false;
-  terminal.onInterrupt(() => {
-    interrupted = true;
-  });
   const patience = change.until - change.since + ROLLBACK_TAKES;
-  for (let waited = 0; waited < patience && !interrupted; waited += LOOK_EVERY) {
+  for (let waited = 0; waited < patience && !interrupted(); waited += LOOK_EVERY) {
     if (readPending(folder)?.token !== change.token) return lastRejected(folder) !== change.token;
     await pause(LOOK_EVERY);
   }

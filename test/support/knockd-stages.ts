@@ -111,6 +111,7 @@ export const STAGES: Readonly<Record<string, Staging>> = {
         const again = [
           'ip link set kds0 up',
           'ip address replace fd77::1/64 dev kds0 nodad',
+          'ip address replace fe80::77:ff:fe00:101/64 dev kds0 nodad',
           'ip neighbour replace 10.77.1.2 lladdr 02:77:00:00:01:02 dev kds0 nud permanent',
           'ip neighbour replace fd77::2 lladdr 02:77:00:00:01:02 dev kds0 nud permanent',
         ];

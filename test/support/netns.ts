@@ -103,6 +103,9 @@ export async function createTopology<const Name extends string>(options: {
       near.setup.push(
         `address add ${near.face.address4}/24 dev ${device}`,
         `address add ${near.face.address6}/64 dev ${device} nodad`,
+        // The kernel's own would be usable only after duplicate detection, a second later.
+        `link set ${device} addrgenmode none`,
+        `address add ${linkLocal(near.face.mac)}/64 dev ${device} nodad`,
         `link set ${device} up`,
         `neighbour replace ${far.face.address4} lladdr ${far.face.mac} dev ${device} nud permanent`,
         `neighbour replace ${far.face.address6} lladdr ${far.face.mac} dev ${device} nud permanent`,
@@ -117,9 +120,6 @@ export async function createTopology<const Name extends string>(options: {
       [],
       namespaces.map((namespace) => `netns add ${namespace}`),
     );
-    // Link-local addresses too are to be usable at once; where /proc/sys is read-only they take a second.
-    const noDuplicateDetection = '(echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad) 2>/dev/null || true';
-    await Promise.all(all.map(({ host }) => host.exec(['sh', '-c', noDuplicateDetection])));
     await ip([], cables);
     await Promise.all(all.map(({ host, setup }) => ip(['-n', host.namespace], setup)));
     await Promise.all(all.flatMap(({ host, interfaces }) => interfaces.map((face) => offloadNothing(host, face))));
@@ -148,6 +148,12 @@ async function offloadNothing(host: Host, face: Interface): Promise<void> {
   if (findProgram('ethtool') === undefined) return;
   const off = ['tx', 'rx', 'tso', 'gso', 'gro'].flatMap((feature) => [feature, 'off']);
   await host.exec(['ethtool', '-K', face.name, ...off], { mayFail: true });
+}
+
+/** What the kernel would make of the hardware address (RFC 4291, appendix A). */
+function linkLocal(mac: string): string {
+  const [a = '', b, c, d, e, f] = mac.split(':');
+  return `fe80::${hex(Number.parseInt(a, 16) ^ 2)}${b}:${c}ff:fe${d}:${e}${f}`;
 }
 
 function hex(byte: number): string {
