@@ -84,13 +84,13 @@ export class Grants {
 
   /** The doors that are open for a source. */
   doorsOf(source: Address): readonly string[] {
-    const place = this.#place(source);
+    const place = this.placeOf(source);
     return [...this.#doors.keys()].filter((door) => this.#held.has(keyOf(door, place)));
   }
 
   /** Opens a door for a source, or renews its grant. */
   open(name: string, source: Address, how: { via: Via; user?: string; duration?: number }): Promise<Opening> {
-    const place = this.#place(source);
+    const place = this.placeOf(source);
     return this.#turns.run(keyOf(name, place), () => this.#open(name, place, source, how));
   }
 
@@ -99,7 +99,7 @@ export class Grants {
    * hand. Sessions are treated as the door says.
    */
   close(name: string, source: Address, reason: string, user?: string): Promise<boolean> {
-    const place = this.#place(source);
+    const place = this.placeOf(source);
     const key = keyOf(name, place);
     return this.#turns.run(key, async () => {
       await this.#ports.driver.close(name, place);
@@ -156,6 +156,11 @@ export class Grants {
         }),
       ),
     );
+  }
+
+  /** What the firewall keeps a source by: its address, or its IPv6 network. */
+  placeOf(source: Address): Address {
+    return networkOf(source, family(source) === 4 ? 32 : this.#ipv6Prefix());
   }
 
   /** Stops the timers; grants stand to their time. */
@@ -333,11 +338,6 @@ export class Grants {
       via: how.via,
       ...userOf(how),
     });
-  }
-
-  /** What the firewall keeps a source by: its address, or its IPv6 network. */
-  #place(source: Address): Address {
-    return networkOf(source, family(source) === 4 ? 32 : this.#ipv6Prefix());
   }
 }
 

@@ -16,7 +16,7 @@ import {
   type Status,
   type Stranger,
 } from '../control/controlled.ts';
-import { type Address, parseAddress, printAddress } from '../core/address.ts';
+import { type Address, printAddress } from '../core/address.ts';
 import { type HistoryEntry, type HistoryEvent, isByHand } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
 import type { DoorPolicy } from '../core/policy.ts';
@@ -26,6 +26,7 @@ import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
+import { readSource } from './asked-source.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
@@ -288,6 +289,10 @@ export class Warden implements Controlled {
     });
   }
 
+  namesOf(source: string): readonly string[] {
+    return [source, printAddress(this.#grants.placeOf(readSource(source)))];
+  }
+
   async log(query: Parameters<Controlled['log']>[0]): Promise<readonly HistoryEntry[]> {
     const { limit = 100, ...rest } = query;
     const entries = this.#ports.state.history.latest(rest, Math.min(limit, 10_000)).toReversed();
@@ -390,10 +395,4 @@ export class Warden implements Controlled {
 function randomSeed(): HashSeed {
   const [x = 0, y = 0] = crypto.getRandomValues(new Int32Array(2));
   return [x, y];
-}
-
-function readSource(text: string): Address {
-  const source = parseAddress(text);
-  if (!source) throw new Refusal(`"${text}" is not an IPv4 or IPv6 address`);
-  return source;
 }

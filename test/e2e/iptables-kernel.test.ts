@@ -9,7 +9,17 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Grant } from '../../src/firewall/driver.ts';
 import { openSetName } from '../../src/firewall/ipset.ts';
-import { ALICE, ALICE_6, BOB, doorPolicy, FAR_6, guardOf, pause, source, UDP_PORT } from '../support/firewall-contract.ts';
+import {
+  ALICE,
+  ALICE_6,
+  BOB,
+  doorPolicy,
+  FAR_6,
+  guardOf,
+  pause,
+  source,
+  UDP_PORT,
+} from '../support/firewall-contract.ts';
 import { type NamespaceStage, openNamespaceStage } from '../support/firewall-stage.ts';
 import { unavailable } from '../support/netns.ts';
 import { startPeer } from '../support/peer.ts';

@@ -255,6 +255,11 @@ describe('posternd', { skip }, () => {
     // The list judges who knocks, also where the grant is for the whole network.
     await knock(ALICE_6);
     assert.equal(await opens(ALICE_6, 80), 'connected');
+    const hers = await daemon.ask((asked) => asked.log({ source: ALICE_6 }));
+    assert.deepEqual(
+      hers.map(({ type, source }) => [type, source]),
+      [['opened', 'fd77::']],
+    );
   });
 
   test('hooks learn what happened, run in order, are killed when they take too long, and their output is kept', async () => {
