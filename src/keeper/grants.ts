@@ -200,7 +200,8 @@ export class Grants {
     } catch (error) {
       this.#opening.delete(key);
       takeBack?.();
-      if (earlier) this.#ports.rows.put(earlier);
+      // What it was to renew may have ended meanwhile, with its door.
+      if (earlier && this.#held.has(key)) this.#ports.rows.put(earlier);
       else this.#ports.rows.end({ door: name, source: printAddress(source) });
       const detail = (error as Error).message;
       record({ type: 'denied', door: name, source: printAddress(source), reason: 'firewall', via: how.via, detail });
@@ -246,6 +247,8 @@ export class Grants {
 
   async #reopen(row: GrantRow, source: Address, left: number): Promise<void> {
     const grant = { door: row.door, source, via: row.via, ...userOf(row) };
+    // Written anew: a clock that was set back is not to give it its whole time again with every start.
+    this.#put(row.door, source, row, left, row.opened);
     this.#ports.closes?.opening(row.door, source, left);
     try {
       await this.#ports.driver.open(toGrant(grant, left));

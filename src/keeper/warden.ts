@@ -26,11 +26,12 @@ import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
+import { type Admission, admit } from './admission.ts';
 import { readSource } from './asked-source.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
-import { Grants, type Opening } from './grants.ts';
+import { Grants } from './grants.ts';
 import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
@@ -134,7 +135,7 @@ export class Warden implements Controlled {
       ipv6: true,
       packets: false,
       tell: (event) => this.#hear(event),
-      open: (door, source) => void this.#knocked(door, source),
+      open: (door, source) => void this.#admit(door.name, source, { via: 'knock' }),
       spendOneTime: () => ({ good: false, next: undefined }),
       publicPorts: (addresses) =>
         [...new Set([...publicListeningPorts(addresses), ...publicPorts(this.#config)])].sort((x, y) => x - y),
@@ -156,7 +157,7 @@ export class Warden implements Controlled {
       const stood = await driver.install(this.#guard());
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);
-      await this.#visitors.reconcile(await driver.list());
+      await this.#visitors.reconcile(await driver.list(), stood);
     });
     this.#listening.start();
     await ready;
@@ -227,7 +228,7 @@ export class Warden implements Controlled {
       ...(user !== undefined && { user }),
       ...(duration !== undefined && { duration }),
     } as const;
-    const opening: Opening = await this.#grants.open(name, readSource(source), how);
+    const opening = await this.#admit(name, readSource(source), how);
     if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#config.firewall.ipv6Prefix);
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
   }
@@ -316,10 +317,9 @@ export class Warden implements Controlled {
     return turn;
   }
 
-  async #knocked(door: NativeDoor, source: Address): Promise<void> {
-    if (await this.#visitors.knocked(source)) await this.#grants.open(door.name, source, { via: 'knock' });
-    else
-      this.#record({ type: 'denied', door: door.name, source: printAddress(source), reason: 'banned', via: 'knock' });
+  #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<Admission> {
+    const record = (event: HistoryEvent): void => void this.#record(event);
+    return admit({ knocked: (who) => this.#visitors.knocked(who), grants: this.#grants, record }, door, source, how);
   }
 
   /** Somebody removed the guard: back it goes, at once and as often as it takes. */
