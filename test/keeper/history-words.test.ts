@@ -94,7 +94,7 @@ test('What JSON says is what was meant, also where characters are escaped; only 
 
 test('No line without a door begins as one of a door could', () => {
   const all = Object.keys(HISTORY_WORDS) as HistoryType[];
-  const ours: readonly HistoryType[] = ['restored', 'started', 'reloaded', 'stopped', 'warned', 'omitted'];
+  const ours: readonly HistoryType[] = ['restored', 'started', 'reloaded', 'applied', 'stopped', 'warned', 'omitted'];
   const events: readonly HistoryEvent[] = [
     ...all.map((type) => ({ type, source: '192.0.2.7', detail: 'words' })),
     ...ours.map((type) => ({ type, detail: 'words' })),
