@@ -34,6 +34,7 @@ import { callersSession } from './ssh-session.ts';
 import { takeBack } from './take-back.ts';
 import { paintFor, type Terminal } from './terminal.ts';
 import { diffLines } from './text-diff.ts';
+import { judgeInterfaces } from './ways-in.ts';
 import { harmless } from './wording.ts';
 
 const USUAL_TIME = '60s';
@@ -121,7 +122,10 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   });
   armRollback(config, change, trial);
   try {
-    await putInForce(config, file, running);
+    for (const doubt of await putInForce(config, file, running)) {
+      // The file's own were told above.
+      if (!loaded.complaints.includes(doubt)) stderr.write(`warning: ${harmless(doubt)}\n`);
+    }
   } catch (error) {
     if (!(error instanceof ControlError)) throw error;
     complain(terminal, error);
@@ -156,8 +160,9 @@ async function describeChange(
   config: PosternConfig,
   text: string,
   { previous, running }: { readonly previous: string | undefined; readonly running: boolean },
-  { stdout, environment }: Terminal,
+  terminal: Terminal,
 ): Promise<readonly string[]> {
+  const { stdout, environment } = terminal;
   const paint = paintFor(stdout, environment);
   const lines = diffLines(previous ?? '', text).map((line) =>
     line.startsWith('+') ? paint('green', line) : line.startsWith('-') ? paint('red', line) : line,
@@ -166,6 +171,9 @@ async function describeChange(
   const found = await preflight(config.doors, face, config.firewall.driver);
   return [
     ...lines,
+    ...[...judgeInterfaces(config, terminal)]
+      .filter(({ status }) => status !== 'ok')
+      .flatMap(({ message, hint = '' }) => [`warning: ${message}`, `hint: ${hint}`]),
     ...found
       .filter(({ severity }) => severity !== 'note')
       .flatMap(({ message, hint }) => [`warning: ${message}`, `hint: ${hint}`]),
@@ -182,11 +190,11 @@ function armRollback(config: PosternConfig, change: PendingChange, trial: number
   startDetached([...postern, ...words, '--after', `${trial}ms`]);
 }
 
-async function putInForce(config: PosternConfig, file: string, running: boolean): Promise<void> {
+/** Resolves to the daemon's doubts. */
+async function putInForce(config: PosternConfig, file: string, running: boolean): Promise<readonly string[]> {
   if (running) {
     using client = await connectControl(config.control.socket);
-    await client.reload();
-    return;
+    return (await client.reload()).warnings;
   }
   const posternd = join(dirname(process.argv[1] ?? ''), 'posternd');
   const daemon = startDetached([process.execPath, ...process.execArgv, posternd, '--config', file]);
@@ -195,7 +203,7 @@ async function putInForce(config: PosternConfig, file: string, running: boolean)
     ended = true;
   });
   for (let waited = 0; waited < START_PATIENCE && !ended; waited += LOOK_EVERY) {
-    if (await isRunning(config)) return;
+    if (await isRunning(config)) return [];
     await pause(LOOK_EVERY);
   }
   throw new ControlError(
