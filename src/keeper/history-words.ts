@@ -22,7 +22,7 @@ const WORDS: Readonly<Record<HistoryType, { readonly level: Level; readonly verb
   expired: { level: 'info', verb: 'time over for' },
   adopted: { level: 'info', verb: 'found open for' },
   denied: { level: 'warning', verb: 'not opened for' },
-  failed: { level: 'debug', verb: 'failed knock of' },
+  failed: { level: 'info', verb: 'failed knock of' },
   trapped: { level: 'info', verb: 'trap touched by' },
   refused: { level: 'info', verb: 'refused' },
   scanned: { level: 'info', verb: 'scan by' },

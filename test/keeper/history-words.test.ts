@@ -42,7 +42,7 @@ test('A level has those before it', () => {
     for (const [other, least] of levels.entries()) assert.equal(matters(level, least), index <= other);
   }
   assert.equal(levelOf({ type: 'denied' }), 'warning');
-  assert.equal(levelOf({ type: 'failed' }), 'debug');
+  assert.equal(levelOf({ type: 'failed' }), 'info');
 });
 
 /** Values that try to begin a line, an escape or a field of their own. */
