@@ -243,7 +243,9 @@ async function letPeerIn(config: PosternConfig, { environment, stderr }: Termina
     await client.allow(printAddress(session.source), `${2 * trial}ms`);
   } catch (error) {
     if (!(error instanceof ControlError)) throw error;
-    stderr.write(`warning: The address of this session is not let in meanwhile: ${harmless(error.message)}\n`);
+    stderr.write(
+      `warning: The address of this session is not let in meanwhile: ${harmless(error.message.split('\n')[0] ?? '')}\n`,
+    );
   }
 }
 

@@ -41,8 +41,10 @@ export interface Stranger {
   readonly traps: number;
   readonly closed: number;
   readonly unused: number;
-  readonly failed: number;
   readonly scans: number;
+  readonly failed: number;
+  readonly denied: number;
+  readonly doors: readonly string[];
   /** Up to 32. */
   readonly ports: readonly string[];
   readonly distinct: number;

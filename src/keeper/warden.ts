@@ -16,7 +16,7 @@ import {
   type Status,
   type Stranger,
 } from '../control/controlled.ts';
-import { type Address, parseAddress, printAddress } from '../core/address.ts';
+import { type Address, printAddress } from '../core/address.ts';
 import { type HistoryEntry, type HistoryEvent, isByHand } from '../core/history.ts';
 import type { DoorPolicy } from '../core/policy.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
@@ -26,6 +26,8 @@ import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
 import { randomSeed } from '../platform/random-seed.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
+import { readGuest, readSource } from './asked-source.ts';
+import { describeConfinement } from './confinement-shown.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
@@ -228,7 +230,7 @@ export class Warden implements Controlled {
       ...(user !== undefined && { user }),
       ...(duration !== undefined && { duration }),
     } as const;
-    const opening: Opening = await this.#grants.open(name, readSource(source), how);
+    const opening: Opening = await this.#grants.open(name, readGuest(source, this.#config.firewall.ipv6Prefix), how);
     if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#config.firewall.ipv6Prefix);
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
   }
@@ -314,8 +316,12 @@ export class Warden implements Controlled {
   }
 
   async #knocked(door: NativeDoor, source: Address): Promise<void> {
-    if (await this.#visitors.knocked(source)) await this.#grants.open(door.name, source, { via: 'knock' });
-    else this.record({ type: 'denied', door: door.name, source: printAddress(source), reason: 'banned', via: 'knock' });
+    const { name } = door;
+    if (await this.#visitors.knocked(source)) {
+      const opening = await this.#grants.open(name, source, { via: 'knock' });
+      if ('opened' in opening || (opening.denied !== 'source' && opening.denied !== 'limit')) return;
+    } else this.record({ type: 'denied', door: name, source: printAddress(source), reason: 'banned', via: 'knock' });
+    this.#visitors.denied(source, name);
   }
 
   /** Somebody removed the guard: back it goes, at once and as often as it takes. */
@@ -352,14 +358,14 @@ export class Warden implements Controlled {
         return;
       }
       case 'failed':
-        return this.#visitors.failed(event.source);
+      case 'expired':
+        return this.#visitors.failed(event.source, event.door, event.type === 'expired');
       case 'sighted':
         return this.#visitors.sighted(event.sighting);
       case 'confined': {
-        const { landlock, seccomp, uid, notes } = event.confinement;
-        const parts = [`user ${uid}`, landlock === undefined ? 'no landlock' : `landlock ${landlock}`];
-        this.#confinement = [...parts, seccomp ? 'seccomp' : 'no seccomp'].join(', ');
-        if (event.changed) for (const note of notes) this.record({ type: 'warned', detail: `watcher: ${note}` });
+        this.#confinement = describeConfinement(event.confinement);
+        if (event.changed)
+          for (const note of event.confinement.notes) this.record({ type: 'warned', detail: `watcher: ${note}` });
         return;
       }
       default:
@@ -386,10 +392,4 @@ export class Warden implements Controlled {
     const there = names.length === 1 ? 'is' : 'are';
     throw new Refusal(`There is no door "${name}": there ${there} ${names.join(', ') || 'none'}`);
   }
-}
-
-function readSource(text: string): Address {
-  const source = parseAddress(text);
-  if (!source) throw new Refusal(`"${text}" is not an IPv4 or IPv6 address`);
-  return source;
 }
