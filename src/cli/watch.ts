@@ -61,6 +61,9 @@ const CHANGING = new Set([
   'unbanned',
   'reloaded',
   'restored',
+  'applied',
+  'confirmed',
+  'reverted',
 ]);
 
 async function watchLive(first: ControlClient, socket: string, terminal: Terminal): Promise<number> {

@@ -41,8 +41,10 @@ export interface Stranger {
   readonly traps: number;
   readonly closed: number;
   readonly unused: number;
-  readonly failed: number;
   readonly scans: number;
+  readonly failed: number;
+  readonly denied: number;
+  readonly doors: readonly string[];
   /** Up to 32. */
   readonly ports: readonly string[];
   readonly distinct: number;
@@ -73,6 +75,8 @@ export interface Status {
     /** What the watcher is shut into: `landlock 7, seccomp`. */
     readonly confinement: string;
   };
+  /** While a configuration is on trial: which file, and how long it takes until it is taken back. */
+  readonly trial?: { readonly file: string; readonly remaining_ms: number };
   /** Things the administrator should know: state in memory only, a guard that was removed, a confinement that is not complete. */
   readonly warnings: readonly string[];
 }

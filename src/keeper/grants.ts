@@ -17,6 +17,7 @@ import { admits, type DoorPolicy, networkOf } from '../core/policy.ts';
 import type { FirewallDriver, Grant } from '../firewall/driver.ts';
 import { timeLeft } from '../store/due.ts';
 import type { GrantRow, GrantRows } from '../store/rows.ts';
+import { standsForItsLink } from './asked-source.ts';
 import type { DueCloses } from './due-closes.ts';
 import { Turns } from './turns.ts';
 
@@ -45,7 +46,10 @@ export interface GrantPorts {
 /** How an opening ended. */
 export type Opening =
   | { readonly opened: LiveGrant }
-  | { readonly denied: 'source' | 'limit' | 'open already' | 'no such door' | 'firewall'; readonly detail?: string };
+  | {
+      readonly denied: 'source' | 'link' | 'limit' | 'open already' | 'no such door' | 'firewall';
+      readonly detail?: string;
+    };
 
 /** After a firewall that does not end grants by itself has refused to close one. */
 const AGAIN = 5000;
@@ -226,6 +230,7 @@ export class Grants {
     // By hand, the administrator decides; the limit and the lists are for strangers.
     if (via === 'hand') return undefined;
     if (!admits(door, source)) return 'source';
+    if (standsForItsLink(source, this.#ipv6Prefix())) return 'link';
     if (before) return door.renew ? undefined : 'open already';
     return door.limit !== undefined && this.#taken(door.name) >= door.limit ? 'limit' : undefined;
   }

@@ -84,10 +84,16 @@ export class Strangers {
     void this.#judge(verdict.attacker);
   }
 
-  /** A knock of this source's has failed. */
-  failed(source: Address): void {
+  /** A knock of this source's on a door has failed; `slow` when all that was wrong is the time it took. */
+  failed(source: Address, door: string, slow = false): void {
     if (this.isTrusted(source) || this.#ports.allowed.get(source)) return;
-    void this.#judge(this.#attackers.failed(this.#block(source).address, this.#ports.wallNow()).attacker);
+    void this.#judge(this.#attackers.failed(this.#block(source).address, door, this.#ports.wallNow(), slow).attacker);
+  }
+
+  /** It knocked right, and was not let in. */
+  denied(source: Address, door: string): void {
+    if (this.isTrusted(source) || this.#ports.allowed.get(source)) return;
+    this.#attackers.denied(this.#block(source).address, door, this.#ports.wallNow());
   }
 
   /** May this source's right knock open a door? Ends what points have brought about. */

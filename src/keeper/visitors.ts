@@ -14,7 +14,7 @@ import { type FirewallDriver, FirewallError, type Standing } from '../firewall/d
 import { liveSessions } from '../firewall/sessions.ts';
 import { addressesOf } from '../platform/interfaces.ts';
 import type { State } from '../store/state.ts';
-import { readHost } from './asked-source.ts';
+import { readGuest, readHost } from './asked-source.ts';
 import { printPort, Strangers } from './strangers.ts';
 import { type LiveSource, TimedSources } from './timed-sources.ts';
 import { prefixOf } from './warden-config.ts';
@@ -105,8 +105,12 @@ export class Visitors {
     this.#strangers.sighted(sighting);
   }
 
-  failed(source: Address): void {
-    this.#strangers.failed(source);
+  failed(source: Address, door: string, slow = false): void {
+    this.#strangers.failed(source, door, slow);
+  }
+
+  denied(source: Address, door: string): void {
+    this.#strangers.denied(source, door);
   }
 
   /** May this source's right knock open a door? */
@@ -143,7 +147,7 @@ export class Visitors {
   }
 
   async allow(text: string, duration: number | undefined, user: string | undefined): Promise<SourceStatus> {
-    return this.#put(this.#allowed, readHost(text), duration, user);
+    return this.#put(this.#allowed, readGuest(text, this.#config.firewall.ipv6Prefix), duration, user);
   }
 
   async unban(text: string, user: string | undefined): Promise<boolean> {

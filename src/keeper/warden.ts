@@ -18,16 +18,17 @@ import {
 } from '../control/controlled.ts';
 import { type Address, printAddress } from '../core/address.ts';
 import { type HistoryEntry, type HistoryEvent, isByHand } from '../core/history.ts';
-import type { HashSeed } from '../core/keyed-hash.ts';
 import type { DoorPolicy } from '../core/policy.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
 import { openDriver } from '../firewall/drivers.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
+import { randomSeed } from '../platform/random-seed.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
 import { type Admission, admit } from './admission.ts';
-import { readSource } from './asked-source.ts';
+import { readGuest, readSource } from './asked-source.ts';
+import { describeConfinement } from './confinement-shown.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
@@ -60,7 +61,8 @@ export interface WardenPorts {
   /** A configuration that was loaded is in force. */
   readonly loaded: (config: PosternConfig) => void;
   readonly face: (config: PosternConfig) => Promise<Face>;
-  /** For `status`: what holds at the moment. */
+  /** For `status`: a configuration on trial, and what else holds at the moment. */
+  readonly trial: () => Status['trial'];
   readonly warnings: () => Promise<readonly string[]>;
   /** Nobody can listen any more. */
   readonly over: (reason: string) => void;
@@ -94,7 +96,7 @@ export class Warden implements Controlled {
     this.#ports = ports;
     this.#started = config;
     this.#config = config;
-    const record = (event: HistoryEvent): void => void this.#record(event);
+    const record = (event: HistoryEvent): void => void this.record(event);
     const hooks = new Hooks(record);
     this.#grants = new Grants(
       {
@@ -143,12 +145,11 @@ export class Warden implements Controlled {
       ready: resolve,
       died: (how) => {
         this.#restarts++;
-        this.#record({ type: 'warned', detail: `the watcher ${how}, another was started` });
+        this.record({ type: 'warned', detail: `the watcher ${how}, another was started` });
       },
-      complained: (line) => this.#record({ type: 'warned', detail: `watcher: ${line}` }),
+      complained: (line) => this.record({ type: 'warned', detail: `watcher: ${line}` }),
       over: (reason) => this.#ports.over(reason ?? 'the capture ended'),
-      relaxed: (given) =>
-        this.#record({ type: 'warned', detail: `the capture filter is relaxed: ${given.join(', ')}` }),
+      relaxed: (given) => this.record({ type: 'warned', detail: `the capture filter is relaxed: ${given.join(', ')}` }),
     });
     this.#face = await this.#ports.face(this.#config);
     // From before the installation on, so that nobody removes the guard in between.
@@ -161,7 +162,7 @@ export class Warden implements Controlled {
     });
     this.#listening.start();
     await ready;
-    this.#record({
+    this.record({
       type: 'started',
       detail: `${countDoors(this.#config)}, ${driver.name}, ${interfaces.join(' ')}`,
     });
@@ -174,7 +175,7 @@ export class Warden implements Controlled {
     this.#listening?.stop();
     this.#grants.release();
     this.#visitors.release();
-    this.#record({ type: 'stopped' });
+    this.record({ type: 'stopped' });
     await this.#ports.driver.stop();
     this.#ports.state.close();
   }
@@ -189,6 +190,7 @@ export class Warden implements Controlled {
     const now = monotonicNow();
     const counts = this.#listening?.counts;
     const problem = this.#ports.state.problem();
+    const trial = this.#ports.trial();
     return {
       version: this.#ports.version,
       uptime_ms: Math.round(now - this.#born),
@@ -213,6 +215,7 @@ export class Warden implements Controlled {
         strangers: counts?.strangers ?? 0,
         confinement: this.#confinement,
       },
+      ...(trial && { trial }),
       warnings: [...warnings, ...(problem === undefined ? [] : [problem])],
     };
   }
@@ -228,7 +231,7 @@ export class Warden implements Controlled {
       ...(user !== undefined && { user }),
       ...(duration !== undefined && { duration }),
     } as const;
-    const opening = await this.#admit(name, readSource(source), how);
+    const opening = await this.#admit(name, readGuest(source, this.#config.firewall.ipv6Prefix), how);
     if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#config.firewall.ipv6Prefix);
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
   }
@@ -283,7 +286,7 @@ export class Warden implements Controlled {
       this.#visitors.configure(config);
       this.#listening?.configure(nativeDoors(config));
       this.#listening?.refreshPublicPorts();
-      this.#record({ type: 'reloaded', detail: countDoors(config) });
+      this.record({ type: 'reloaded', detail: countDoors(config) });
       const later = changedFixedParts(this.#started, read);
       const note = later.length > 0 ? [`takes effect with the next start: ${later.join(', ')}`] : [];
       return { doors: config.doors.length, warnings: [...warnings, ...note] };
@@ -318,8 +321,8 @@ export class Warden implements Controlled {
   }
 
   #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<Admission> {
-    const record = (event: HistoryEvent): void => void this.#record(event);
-    return admit({ knocked: (who) => this.#visitors.knocked(who), grants: this.#grants, record }, door, source, how);
+    const record = (event: HistoryEvent): void => void this.record(event);
+    return admit({ visitors: this.#visitors, grants: this.#grants, record }, door, source, how);
   }
 
   /** Somebody removed the guard: back it goes, at once and as often as it takes. */
@@ -332,11 +335,11 @@ export class Warden implements Controlled {
         await this.#ports.driver.install(this.#guard());
         await this.#grants.restore();
         await this.#visitors.restore();
-        this.#record({ type: 'restored' });
+        this.record({ type: 'restored' });
         this.#lostTold = false;
       } catch (error) {
         const detail = `the guard was removed and cannot be put back: ${(error as Error).message}`;
-        if (!this.#lostTold) this.#record({ type: 'warned', detail });
+        if (!this.#lostTold) this.record({ type: 'warned', detail });
         this.#lostTold = true;
         after(RESTORE_AGAIN, () => this.#restore());
       }
@@ -345,7 +348,7 @@ export class Warden implements Controlled {
 
   #hear(event: KeeperEvent): void {
     const entry = historyOf(event);
-    if (entry) this.#record(entry);
+    if (entry) this.record(entry);
     switch (event.type) {
       case 'advanced': {
         const of = this.#config.doors.find((door) => door.name === event.door)?.knock?.steps.length ?? 0;
@@ -356,14 +359,14 @@ export class Warden implements Controlled {
         return;
       }
       case 'failed':
-        return this.#visitors.failed(event.source);
+      case 'expired':
+        return this.#visitors.failed(event.source, event.door, event.type === 'expired');
       case 'sighted':
         return this.#visitors.sighted(event.sighting);
       case 'confined': {
-        const { landlock, seccomp, uid, notes } = event.confinement;
-        const parts = [`user ${uid}`, landlock === undefined ? 'no landlock' : `landlock ${landlock}`];
-        this.#confinement = [...parts, seccomp ? 'seccomp' : 'no seccomp'].join(', ');
-        if (event.changed) for (const note of notes) this.#record({ type: 'warned', detail: `watcher: ${note}` });
+        this.#confinement = describeConfinement(event.confinement);
+        if (event.changed)
+          for (const note of event.confinement.notes) this.record({ type: 'warned', detail: `watcher: ${note}` });
         return;
       }
       default:
@@ -371,7 +374,8 @@ export class Warden implements Controlled {
     }
   }
 
-  #record(event: HistoryEvent): void {
+  /** Writes an event down, and tells whoever follows. */
+  record(event: HistoryEvent): void {
     const entry = this.#ports.state.history.append(event);
     if (isByHand(event)) this.#ports.state.history.flush();
     this.#ports.say(event, entry);
@@ -389,10 +393,4 @@ export class Warden implements Controlled {
     const there = names.length === 1 ? 'is' : 'are';
     throw new Refusal(`There is no door "${name}": there ${there} ${names.join(', ') || 'none'}`);
   }
-}
-
-/** 64 random bits. */
-function randomSeed(): HashSeed {
-  const [x = 0, y = 0] = crypto.getRandomValues(new Int32Array(2));
-  return [x, y];
 }

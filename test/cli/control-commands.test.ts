@@ -76,8 +76,8 @@ test('`postern attackers` shows who has been probing, and how', async () => {
   assert.deepEqual(
     await at.postern('attackers'),
     done(`\
-SOURCE         SINCE                LAST                 POINTS  TRAPS  TRIES  KNOCKS  PORTS
-198.51.100.66  2030-01-31 11:00:00  2030-01-31 12:00:00  17.5    3      12     1       tcp/23, tcp/22, tcp/81 and 92 others  banned
+SOURCE         SINCE                LAST                 POINTS  TRAPS  TRIES  SCANS  KNOCKS  DENIED  PORTS
+198.51.100.66  2030-01-31 11:00:00  2030-01-31 12:00:00  17.5    3      12     9      1       0       tcp/23, tcp/22, tcp/81 and 92 others; knocked on ssh  banned
 `),
   );
   const { out } = await at.postern('attackers', '--json', '-n', '5');

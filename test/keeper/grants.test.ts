@@ -257,6 +257,12 @@ describe('opening a door', () => {
     assert.ok('opened' in (await grants.open('ssh', BOB, HAND)));
   });
 
+  test('by knock is not for an address of the link, which would let in everybody on it', async () => {
+    const { grants, told, firewall } = scene();
+    assert.deepEqual(await grants.open('ssh', address('fe80::7'), KNOCK), { denied: 'link' });
+    assert.deepEqual([told.map(({ type, reason }) => `${type} ${reason}`), firewall.asked], [['denied link'], []]);
+  });
+
   test('stops at the limit, also for knocks that come at the same moment; renewing is no further grant', async () => {
     const { grants, firewall, clock } = scene({ limit: 2 });
     const go = firewall.hold();

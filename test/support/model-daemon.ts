@@ -104,7 +104,7 @@ export class ModelDaemon {
     this.#keeper = new Keeper<KnockedDoor>(
       {
         tell: (event) => {
-          if (event.type === 'failed') this.#strangers.failed(event.source);
+          if (event.type === 'failed') this.#strangers.failed(event.source, event.door);
           else if (event.type === 'sighted') this.#strangers.sighted(event.sighting);
         },
         open: (door, source) => void this.#admit(door.name, source, { via: 'knock' }),
@@ -189,8 +189,7 @@ export class ModelDaemon {
   }
 
   #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<unknown> {
-    const knocked = (who: Address): Promise<boolean> => this.#strangers.knocked(who);
-    return admit({ knocked, grants: this.grants, record: this.#record }, door, source, how);
+    return admit({ visitors: this.#strangers, grants: this.grants, record: this.#record }, door, source, how);
   }
 
   #settings(): StrangerSettings {
