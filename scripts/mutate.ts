@@ -2,9 +2,9 @@
  * Mutation testing of src/core (`npm run mutate`): one slip at a time is put into a file, and the tests that concern it have to notice. Prints the
  * mutants that nobody noticed, and a score per file.
  *
- *     npm run mutate -- [--sample N] [--seed S] [FILE...]
+ *     npm run mutate -- [--sample N] [--seed S] [FILE...]    N of all mutants, of which those of the files are tried
  *
- * One process at a time; a mutant is killed by the first test that fails, or by taking five times as long as the sources as they are. Tests of the
+ * One process at a time; a mutant is killed by the first test that fails, or by being silent three times as long as the sources as they are. Tests of the
  * core are run, and of the fuzzing, with few random inputs each; for a file that they do not reach, those of other rooms.
  */
 
@@ -22,8 +22,8 @@ const TESTS = ['core', 'fuzz', 'keeper', 'watcher', 'control', 'config', 'firewa
 /** Compares the memory of the process before and after, which others have used too. */
 const NOT_AMONG_OTHERS = 'costs no memory beyond what was reserved';
 const FEW = { FUZZ_RUNS: '1000', FUZZ_SEED: '1', MODEL_RUNS: '100' };
-const SLOWER = 5;
-const LEAST_TIME = 10_000;
+const SLOWER = 3;
+const LEAST_SILENCE = 4000;
 
 const { values, positionals } = parseArgs({
   options: { sample: { type: 'string' }, seed: { type: 'string', default: '1' } },
@@ -73,7 +73,7 @@ async function quickestFirst(tests: readonly string[], file: string): Promise<re
   for (const test of tests) {
     if (times.has(test)) continue;
     const start = Date.now();
-    if (!(await passes([test], undefined, 300_000))) throw new Error(`${test} fails with the sources as they are`);
+    if (!(await run([test])).passed) throw new Error(`${test} fails with the sources as they are`);
     times.set(test, Date.now() - start);
   }
   const weight = (test: string): number =>
@@ -81,8 +81,14 @@ async function quickestFirst(tests: readonly string[], file: string): Promise<re
   return [...tests].sort((x, y) => weight(x) - weight(y));
 }
 
-/** Runs tests; false as soon as one fails, or when it takes too long. */
-function passes(tests: readonly string[], mutant: Mutant | undefined, limit: number): Promise<boolean> {
+interface Outcome {
+  readonly passed: boolean;
+  /** The longest that nothing was heard of it. */
+  readonly silence: number;
+}
+
+/** Runs tests, until one fails or says nothing for too long. */
+function run(tests: readonly string[], mutant?: Mutant, longestSilence = 300_000): Promise<Outcome> {
   const child: ChildProcess = spawn(
     process.execPath,
     [
@@ -99,9 +105,15 @@ function passes(tests: readonly string[], mutant: Mutant | undefined, limit: num
     },
   );
   const kill = (): boolean => child.kill('SIGKILL');
-  const timer = setTimeout(kill, limit);
+  let timer = setTimeout(kill, longestSilence);
+  let heard = Date.now();
+  let silence = 0;
   let rest = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    silence = Math.max(silence, Date.now() - heard);
+    heard = Date.now();
+    clearTimeout(timer);
+    timer = setTimeout(kill, longestSilence);
     const lines = (rest + text).split('\n');
     rest = lines.pop() ?? '';
     if (lines.some((line) => /^\s*not ok /.test(line))) kill();
@@ -109,7 +121,7 @@ function passes(tests: readonly string[], mutant: Mutant | undefined, limit: num
   return new Promise((resolve) => {
     child.on('close', (status) => {
       clearTimeout(timer);
-      resolve(status === 0);
+      resolve({ passed: status === 0, silence });
     });
   });
 }
@@ -126,12 +138,11 @@ function sampleOf(mutants: readonly Mutant[], count: number, seed: number): read
   return taken.sort((x, y) => order.get(x)! - order.get(y)!);
 }
 
-const files =
-  positionals.length > 0
-    ? positionals.map((file) => join(process.cwd(), file))
-    : globSync(join(root, 'src/core/*.ts')).sort();
-const all = mutantsOf(PROJECT, files);
-const mutants = values.sample === undefined ? all : sampleOf(all, Number(values.sample), Number(values.seed));
+const core = globSync(join(root, 'src/core/*.ts')).sort();
+const files = positionals.length > 0 ? positionals.map((file) => join(process.cwd(), file)) : core;
+const all = mutantsOf(PROJECT, core);
+const sample = values.sample === undefined ? all : sampleOf(all, Number(values.sample), Number(values.seed));
+const mutants = sample.filter(({ file }) => files.includes(file));
 console.log(`${mutants.length} of ${all.length} mutants`);
 
 const start = Date.now();
@@ -142,11 +153,13 @@ for (const file of files) {
   const tests = await quickestFirst(testsOf(file), file);
   const name = relative(root, file);
   const before = Date.now();
-  if (!(await passes(tests, undefined, 300_000))) throw new Error(`The tests of ${name} fail as it is`);
-  const limit = Math.max(LEAST_TIME, (Date.now() - before) * SLOWER);
+  const { passed, silence } = await run(tests);
+  if (!passed) throw new Error(`The tests of ${name} fail as it is`);
+  const longestSilence = Math.max(LEAST_SILENCE, silence * SLOWER);
   let killed = 0;
   for (const mutant of own) {
-    if (await passes(tests, mutant, limit)) console.log(`survived  ${name}:${mutant.line}  ${mutant.change}`);
+    if ((await run(tests, mutant, longestSilence)).passed)
+      console.log(`survived  ${name}:${mutant.line}  ${mutant.change}`);
     else killed += 1;
   }
   scores.push({ file: name, killed, of: own.length });
