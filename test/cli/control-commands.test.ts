@@ -1,7 +1,7 @@
 /** What the commands that talk to the daemon print, word for word, before a daemon that is only pretended. */
 
 import assert from 'node:assert/strict';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
@@ -331,15 +331,26 @@ test('`postern watch` without a terminal is text: the status, then a line an eve
   assert.equal(terminal.out, `${STATUS_TEXT}\n2030-01-31 12:00:01  stage     ssh   192.0.2.9    ●○○\n`);
 });
 
-const NO_DAEMON = (socket: string) =>
-  `postern: No daemon at ${socket}\nhint: Start posternd, or name its configuration: postern --config FILE ... (knockd has no socket: it tells its log)\n`;
+const NO_DAEMON = (socket: string, origin: string) =>
+  `postern: No daemon at ${socket} (${origin})\nhint: Start posternd (--config FILE), or name the configuration of the one that runs: postern --config FILE ... (knockd has no socket: it tells its log)\n`;
 
-test('without a daemon, every command says where it looked', async () => {
+test('without a daemon, every command says where it looked, and why there', async () => {
   await using at = await controlDaemon();
   await at.stop();
   for (const words of [['status'], ['open', 'ssh', '192.0.2.7'], ['close', 'ssh'], ['log'], ['watch'], ['reload']]) {
-    assert.deepEqual(await at.postern(...words), { status: 1, out: '', err: NO_DAEMON(at.socket) });
+    assert.deepEqual(await at.postern(...words), {
+      status: 1,
+      out: '',
+      err: NO_DAEMON(at.socket, `the one of ${at.config}`),
+    });
   }
+  const nowhere = join(at.folder, 'nowhere.sock');
+  assert.equal((await at.postern('--socket', nowhere, 'status')).err, NO_DAEMON(nowhere, 'as --socket says'));
+  const bare = join(at.folder, 'bare.toml');
+  writeFileSync(bare, '[door.ssh]\nprotect = ["tcp/22"]\n');
+  const { err } = await at.postern('--config', bare, 'status');
+  const usual = '/var/lib/postern/control.sock';
+  if (!existsSync(usual)) assert.equal(err, NO_DAEMON(usual, `the usual one: ${bare} names no other`));
 });
 
 test('a socket without permission names the group', { skip: process.geteuid?.() !== 0 && 'needs root' }, async () => {
@@ -371,6 +382,10 @@ test('`--config` and `--socket` are taken before and after the command', async (
 const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
   [['dance'], /^postern: unknown command 'dance'/],
   [['open', 'ssh'], /^postern: missing required argument 'source'/],
+  [
+    ['ban', '192.0.2.0/24'],
+    /Write one address such as "192\.0\.2\.7": blocks are for the file, allow = \["192\.0\.2\.0\/24"\] in postern\.toml/m,
+  ],
   [['open', 'ssh', '1..2.3'], /Write an IP address such as "192\.0\.2\.7"\.$/m],
   [['open', 'ssh', '192.0.2.7', '--for', '30'], /Add a unit: "30s" is seconds/],
   [['close'], /^postern: missing required argument 'door'/],
