@@ -87,6 +87,20 @@ SOURCE         SINCE                LAST                 POINTS  TRAPS  TRIES  S
   assert.deepEqual(await quiet.postern('attackers'), done('Nobody has been probing\n'));
 });
 
+test('`postern status` says that a configuration is on trial, and how it stays', async () => {
+  const trial = { file: '/etc/postern/postern.toml', remaining_ms: 41_500 };
+  await using at = await controlDaemon({ status: async () => ({ ...STATUS, trial }) });
+  assert.match(
+    (await at.postern('status')).out,
+    /^on trial for another 42s: postern confirm keeps it, else .* is back$/m,
+  );
+  assert.deepEqual(JSON.parse((await at.postern('status', '--json')).out).trial, trial);
+  await using other = await controlDaemon({
+    status: async () => ({ ...STATUS, trial: { ...trial, file: '/x.toml' } }),
+  });
+  assert.match((await other.postern('status')).out, /: postern --config \/x\.toml confirm keeps it/);
+});
+
 test('`postern status --json` is the status as the socket has it, on one line', async () => {
   await using at = await controlDaemon();
   const { status, out, err } = await at.postern('status', '--json');
@@ -319,9 +333,18 @@ test('`postern log --follow` fails when the daemon goes away', async () => {
   assert.equal(terminal.err, 'postern: The daemon ended the connection\n');
 });
 
-test('`postern watch` without a terminal is text: the status, then a line an event', async () => {
+test('`postern watch` into a pipe shows what there is, once, and names what follows', async () => {
   await using at = await controlDaemon();
-  const terminal = new FakeTerminal();
+  assert.deepEqual(await at.postern('watch'), {
+    status: 0,
+    out: STATUS_TEXT,
+    err: 'postern: This is no terminal: what happens from now on is told by postern log --follow (--json)\n',
+  });
+});
+
+test('`postern watch` at a terminal that cannot be drawn on is text: the status, then a line an event', async () => {
+  await using at = await controlDaemon();
+  const terminal = new FakeTerminal({ columns: 80, rows: 24 }, { TERM: 'dumb' });
   const ended = at.runAt(terminal, 'watch');
   await terminal.waitFor(/BANNED/);
   at.daemon.happen({ kind: 'stage', time: ENTRIES[1]!.time, door: 'ssh', source: '192.0.2.9', stage: 1, of: 3 });
