@@ -19,6 +19,15 @@ export function usualConfig(): string {
   return !existsSync(DEFAULT_CONFIG) && existsSync(KNOCKD_CONFIG) ? KNOCKD_CONFIG : DEFAULT_CONFIG;
 }
 
+/** For whoever finds nobody there: why this socket was tried. */
+export function socketOrigin(command: Command): string {
+  const { config, socket } = command.optsWithGlobals<{ config?: string; socket?: string }>();
+  if (socket !== undefined) return 'as --socket says';
+  const file = config ?? DEFAULT_CONFIG;
+  if (!existsSync(absolute(file))) return `the usual one: there is no ${file}`;
+  return socketOf(command) === DEFAULT_SOCKET ? `the usual one: ${file} names no other` : `the one of ${file}`;
+}
+
 /** Throws a `ControlError` that says why it cannot be told. */
 export function socketOf(command: Command): string {
   const { config, socket } = command.optsWithGlobals<{ config?: string; socket?: string }>();

@@ -147,6 +147,8 @@ describe('strangers before posternd', { skip }, () => {
     assert.equal(await reaches(ALICE, 22), false);
     await send(ALICE, KNOCK);
     assert.ok(await eventually(() => reaches(ALICE, 22), Boolean));
+    const ofAlice = (await daemon.history()).filter(({ source }) => source === ALICE).map(({ type }) => type);
+    assert.deepEqual(ofAlice.slice(-2), ['refused', 'opened'], 'a try right before the knock is not lost');
     await assert.rejects(
       daemon.ask((control) => control.ban(ALICE)),
       /Cannot ban 10\.77\.1\.2: a door is open for it/,

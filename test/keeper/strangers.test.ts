@@ -172,6 +172,19 @@ describe('strangers', () => {
     assert.equal(bans.size, 1);
   });
 
+  test('a ban that is only being decided when the right knock comes is ended by it, too', async () => {
+    const { bans, strangers, told } = stage();
+    strangers.sighted({ source: HONEST, closed: 0, unused: 0, ...TRAP, traps: 4 });
+    assert.equal(bans.size, 0, 'nobody has looked for sessions yet');
+    assert.equal(await strangers.knocked(HONEST), true);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(bans.size, 0);
+    assert.deepEqual(
+      told().map((line) => line.split(' ')[0]),
+      ['trapped', 'banned', 'unbanned'],
+    );
+  });
+
   test('points never turn a ban by hand into a shorter one', async () => {
     const { bans, touch } = stage();
     await bans.put(MALLORY, 3_600_000, { via: 'hand', reason: '' });
