@@ -151,10 +151,21 @@ function segmentRules({ protocol, doors, close }: PortSegment, version: Family, 
   if (protocol === 'tcp') {
     rules.push(`-p tcp -m tcp --tcp-flags SYN,ACK ACK -m set --match-set ${liveSetName(version)} src,src -j RETURN`);
   }
+  rules.push(`${forwarded(version)} -j RETURN`);
   // Whatever the face: a session that may go on after the next knock must not hear of its end, one that may not has to.
   const end = close === 'kill' && protocol === 'tcp' && answer ? `-g ${CHAIN}-reset` : '-j DROP';
   if (close !== 'keep') rules.push(`-m conntrack --ctstate ESTABLISHED ${end}`);
   return [...rules, `-g ${CHAIN}-closed-${protocol}`];
+}
+
+/**
+ * To the port of another machine, which this one only routes to: not ours to close. Asked twice, because an address of an interface in a VRF is
+ * local only as seen from there, and one of another interface only from everywhere. Over IPv6 UNICAST says nothing about routes.
+ */
+function forwarded(version: Family): string {
+  if (version === 4) return '-m addrtype --dst-type UNICAST -m addrtype --dst-type UNICAST --limit-iface-in';
+  const others = ['LOCAL', 'LOCAL --limit-iface-in', 'MULTICAST', 'ANYCAST'];
+  return others.map((type) => `-m addrtype ! --dst-type ${type}`).join(' ');
 }
 
 /** Lets through what is not marked, and what nat has led to port 1. */

@@ -198,7 +198,7 @@ function mirrorChains(segments: readonly PortSegment[], ipv6Prefix: number): Cha
       .map((segment) => ({
         name: `mirror_${segmentName(segment, version)}`,
         match: `meta nfproto ipv${version} tcp dport ${portsText(segment)}`,
-        rules: [...admitted(segment, version, ipv6Prefix), 'meta l4proto tcp redirect to :1'],
+        rules: [...admitted(segment, version, ipv6Prefix), FORWARDED, 'meta l4proto tcp redirect to :1'],
       })),
   );
   return [
@@ -222,8 +222,14 @@ function admitted(segment: PortSegment, version: Family, ipv6Prefix: number): st
   return rules;
 }
 
+/**
+ * The port of another machine, which this one only routes to: not ours to close. Asked twice, because an address of an interface in a VRF is local
+ * only as seen from there, and one of another interface only from everywhere. What is led on by DNAT still has our address here.
+ */
+const FORWARDED = 'fib daddr type unicast fib daddr . iif type unicast return';
+
 function segmentChain(segment: PortSegment, version: Family, ipv6Prefix: number): Chain {
-  const rules = admitted(segment, version, ipv6Prefix);
+  const rules = [...admitted(segment, version, ipv6Prefix), FORWARDED];
   // Whatever the face: a session that may go on after the next knock must not hear of its end, one that may not has to.
   const end = segment.close === 'kill' && segment.protocol === 'tcp' ? 'reject with tcp reset' : 'drop';
   if (isCut(segment)) rules.push(`ct state established ${end}`);
