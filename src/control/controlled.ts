@@ -95,7 +95,8 @@ export interface DoorShown {
 
 export interface LogQuery {
   readonly door?: string;
-  readonly source?: string;
+  /** Any of these. */
+  readonly sources?: readonly string[];
   readonly types?: readonly HistoryType[];
   /** Wall time in milliseconds since 1970. */
   readonly since?: number;
@@ -134,6 +135,8 @@ export interface Controlled {
   attackers(limit: number | undefined): Promise<readonly Stranger[]>;
   /** Reads the configuration again; a broken one changes nothing, throws a `Refusal` that names every problem. */
   reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }>;
+  /** How events name a source: by its address and, where grants are for IPv6 networks, by its network. */
+  namesOf(source: string): readonly string[];
   log(query: LogQuery): Promise<readonly HistoryEntry[]>;
   /** Calls back for everything that happens until the result is called. */
   follow(heard: (event: LiveEvent) => void): () => void;

@@ -36,7 +36,8 @@ export type EventType = HistoryType | 'stage';
 
 export interface Filter {
   readonly door?: string;
-  readonly source?: string;
+  /** Any of these. */
+  readonly sources?: readonly string[];
   readonly types?: readonly EventType[];
 }
 

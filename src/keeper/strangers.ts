@@ -116,6 +116,14 @@ export class Strangers {
     return true;
   }
 
+  /** Once at start, when grants and bans are known: a keeper that died between the two may have left both. */
+  async settle(): Promise<void> {
+    const { bans, grantsOf } = this.#ports;
+    for (const { source, via } of bans.live()) {
+      if (via === 'points' && grantsOf(source).length > 0) await bans.end(source, 'a right knock');
+    }
+  }
+
   /** Why this source must not be banned; undefined when it may. */
   async safe(source: Address): Promise<Safe | undefined> {
     if (this.isTrusted(source)) return 'trusted';
@@ -154,6 +162,8 @@ export class Strangers {
     try {
       if ((await this.safe(source)) !== undefined) return;
       await bans.put(source, duration, { via: 'points', reason: `${Math.floor(points)} points` });
+      // It may have knocked right, or been allowed, meanwhile.
+      if ((await this.safe(source)) !== undefined) await bans.end(source, 'a right knock');
     } catch (error) {
       record({ type: 'warned', source: printAddress(source), detail: (error as Error).message });
     }

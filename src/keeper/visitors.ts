@@ -83,10 +83,11 @@ export class Visitors {
     this.#strangers.configure(settingsOf(config));
   }
 
-  /** Once at start, when the guard stands. */
-  async reconcile({ bans, allowed }: Standing): Promise<void> {
-    await this.#bans.reconcile(bans);
-    await this.#allowed.reconcile(allowed);
+  /** Once at start, when the guard stands; `stood`: it did before. */
+  async reconcile({ bans, allowed }: Standing, stood: boolean): Promise<void> {
+    await this.#bans.reconcile(bans, stood);
+    await this.#allowed.reconcile(allowed, stood);
+    await this.#strangers.settle();
   }
 
   /** After somebody else has emptied the kernel's tables. */

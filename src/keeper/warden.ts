@@ -26,12 +26,13 @@ import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
 import { randomSeed } from '../platform/random-seed.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
+import { type Admission, admit } from './admission.ts';
 import { readGuest, readSource } from './asked-source.ts';
 import { describeConfinement } from './confinement-shown.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
-import { Grants, type Opening } from './grants.ts';
+import { Grants } from './grants.ts';
 import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
@@ -136,7 +137,7 @@ export class Warden implements Controlled {
       ipv6: true,
       packets: false,
       tell: (event) => this.#hear(event),
-      open: (door, source) => void this.#knocked(door, source),
+      open: (door, source) => void this.#admit(door.name, source, { via: 'knock' }),
       spendOneTime: () => ({ good: false, next: undefined }),
       publicPorts: (addresses) =>
         [...new Set([...publicListeningPorts(addresses), ...publicPorts(this.#config)])].sort((x, y) => x - y),
@@ -157,7 +158,7 @@ export class Warden implements Controlled {
       const stood = await driver.install(this.#guard());
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);
-      await this.#visitors.reconcile(await driver.list());
+      await this.#visitors.reconcile(await driver.list(), stood);
     });
     this.#listening.start();
     await ready;
@@ -230,7 +231,7 @@ export class Warden implements Controlled {
       ...(user !== undefined && { user }),
       ...(duration !== undefined && { duration }),
     } as const;
-    const opening: Opening = await this.#grants.open(name, readGuest(source, this.#config.firewall.ipv6Prefix), how);
+    const opening = await this.#admit(name, readGuest(source, this.#config.firewall.ipv6Prefix), how);
     if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#config.firewall.ipv6Prefix);
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
   }
@@ -292,6 +293,10 @@ export class Warden implements Controlled {
     });
   }
 
+  namesOf(source: string): readonly string[] {
+    return [source, printAddress(this.#grants.placeOf(readSource(source)))];
+  }
+
   async log(query: Parameters<Controlled['log']>[0]): Promise<readonly HistoryEntry[]> {
     const { limit = 100, ...rest } = query;
     const entries = this.#ports.state.history.latest(rest, Math.min(limit, 10_000)).toReversed();
@@ -315,13 +320,9 @@ export class Warden implements Controlled {
     return turn;
   }
 
-  async #knocked(door: NativeDoor, source: Address): Promise<void> {
-    const { name } = door;
-    if (await this.#visitors.knocked(source)) {
-      const opening = await this.#grants.open(name, source, { via: 'knock' });
-      if ('opened' in opening || (opening.denied !== 'source' && opening.denied !== 'limit')) return;
-    } else this.record({ type: 'denied', door: name, source: printAddress(source), reason: 'banned', via: 'knock' });
-    this.#visitors.denied(source, name);
+  #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<Admission> {
+    const record = (event: HistoryEvent): void => void this.record(event);
+    return admit({ visitors: this.#visitors, grants: this.#grants, record }, door, source, how);
   }
 
   /** Somebody removed the guard: back it goes, at once and as often as it takes. */

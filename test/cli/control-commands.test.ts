@@ -296,7 +296,7 @@ test('`postern log` asks for what its options say', async () => {
   ];
   assert.equal((await at.postern('log', ...words, '2030-01-31T11:00:00Z')).status, 0);
   assert.deepEqual(at.daemon.calls, [
-    `log ${JSON.stringify({ door: 'ssh', source: '2001:db8::1', types: ['opened', 'closed', 'denied'], since: ENTRIES[0]!.time - 3_600_000, limit: 5 })}`,
+    `log ${JSON.stringify({ door: 'ssh', sources: ['2001:db8::1'], types: ['opened', 'closed', 'denied'], since: ENTRIES[0]!.time - 3_600_000, limit: 5 })}`,
   ]);
 });
 

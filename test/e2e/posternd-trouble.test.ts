@@ -260,6 +260,30 @@ describe('posternd in trouble', { skip }, () => {
       assert.notEqual((await daemon.ask((asked) => asked.status())).warnings.length, 0);
     });
 
+    test('a grant that was closed while the disk was full does not come back with the next daemon', async () => {
+      const disk = server.spawn(
+        ['unshare', '-m', 'sh', '-ec', 'mkdir disk; mount -t tmpfs -o size=400k none disk; echo up; exec sleep 1000'],
+        { cwd: folder },
+      );
+      await disk.waitForLine(/^up$/);
+      const onIt = { settings: settings('disk/state'), socket: join(folder, 'control.sock') };
+      const within = `exec nsenter -m -t ${disk.pid} sh -ec 'cd ${folder}; exec "$0" "$@"' "$0" "$@"`;
+      const first = await start(door('1h'), { ...onIt, within });
+      await knock(ALICE);
+      await first.running.waitForLine(/^ssh: opened for/);
+      await server.exec(['nsenter', '-m', '-t', `${disk.pid}`, 'sh', '-c', `cd ${folder}; ${FILL}`]);
+      for (let grant = 0; grant < 40; grant += 1) {
+        await first.ask((asked) => asked.open('ssh', `10.77.3.${1 + grant}`, '100ms'));
+      }
+      await first.running.waitForLine(/^warning: Cannot write .*kept in memory$/);
+      assert.deepEqual(await first.ask((asked) => asked.close('ssh', ALICE)), { closed: 1 });
+      await first.stop('SIGKILL');
+      await using second = await start(door('1h'), { ...onIt, within });
+      assert.equal((await second.sources()).includes(ALICE), false);
+      assert.notEqual(await connect(ALICE), 'connected');
+      await disk.stop();
+    });
+
     test('a clock that was set back cannot keep a door open longer than its own time', async () => {
       const first = await start(door('3s'));
       await knock(ALICE);

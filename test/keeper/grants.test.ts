@@ -212,6 +212,29 @@ describe('opening a door', () => {
     }
   });
 
+  test('that a restart gives back is written down for what is left of it: no start gives it its whole time again', async () => {
+    const { grants, rows, clock } = scene({}, { rows: [row({ left: 10 * SECOND })] });
+    clock.wall -= 3600 * SECOND;
+    await grants.reconcile();
+    assert.equal(grants.live()[0]?.until, 30 * SECOND, 'a clock that was set back: no longer than its own length');
+    clock.advance(20 * SECOND);
+    const { until, longest } = rows.all()[0]!;
+    assert.deepEqual([until - clock.wall, longest], [10 * SECOND, 30 * SECOND]);
+  });
+
+  test('whose door went while it was renewed leaves no row', async () => {
+    const { grants, rows, firewall } = scene();
+    await grants.open('ssh', ALICE, KNOCK);
+    const go = firewall.hold();
+    firewall.refusing = 1;
+    const renewal = grants.open('ssh', ALICE, HAND);
+    await settled();
+    grants.configure([]);
+    go();
+    assert.deepEqual(await renewal, { denied: 'firewall', detail: 'the firewall is moody' });
+    assert.deepEqual([rows.all(), grants.live()], [[], []]);
+  });
+
   test('by knock never shortens what was given for longer; by hand it does', async () => {
     const { grants, clock, firewall } = scene();
     await grants.open('ssh', ALICE, { via: 'hand', duration: 3600 * SECOND });

@@ -143,6 +143,7 @@ export function fakeControlled(changes: Partial<Controlled> = {}): FakeControlle
       calls.push('reload');
       return { doors: 2, warnings: [] };
     },
+    namesOf: (source) => [source],
     log: async (query) => {
       calls.push(`log ${JSON.stringify(query)}`);
       return ENTRIES.filter(({ type }) => query.types?.includes(type) ?? true);
