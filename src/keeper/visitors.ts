@@ -183,7 +183,8 @@ export class Visitors {
     if (!this.#sessions || now - this.#sessions.at > SESSIONS_FRESH) {
       const ranges = this.#config.doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
       const isGuarded = (port: number): boolean => ranges.some(({ first, last }) => first <= port && port <= last);
-      const sources = liveSessions(isGuarded, true).then((sessions) => sessions.map(({ source }) => source));
+      const found = liveSessions(isGuarded, true, this.#config.tarpit?.port);
+      const sources = found.then((sessions) => sessions.map(({ source }) => source));
       this.#sessions = { at: now, sources };
     }
     return (await this.#sessions.sources).some((source) => contains(block, source));
@@ -200,6 +201,13 @@ const WHY_SAFE = {
 
 function settingsOf({ allow, doors, ban, firewall, mode }: PosternConfig) {
   return { trusted: allow, doors, ban, ipv6Prefix: firewall.ipv6Prefix, observe: mode === 'observe' };
+}
+
+/** What a person calls a source. Throws a `Refusal`. */
+export function readSource(text: string): Address {
+  const source = parseAddress(text);
+  if (!source) throw new Refusal(`"${text}" is not an IPv4 or IPv6 address`);
+  return source;
 }
 
 function readHost(text: string): Address {

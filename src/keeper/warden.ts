@@ -16,7 +16,7 @@ import {
   type Status,
   type Stranger,
 } from '../control/controlled.ts';
-import { type Address, parseAddress, printAddress } from '../core/address.ts';
+import { type Address, printAddress } from '../core/address.ts';
 import { type HistoryEntry, type HistoryEvent, isByHand } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
 import type { DoorPolicy } from '../core/policy.ts';
@@ -33,17 +33,19 @@ import { Grants, type Opening } from './grants.ts';
 import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
-import { Visitors } from './visitors.ts';
+import { Tarpit } from './tarpit.ts';
+import { readSource, Visitors } from './visitors.ts';
 import {
   changedFixedParts,
   countDoors,
   interfacesOf,
   type NativeDoor,
   nativeDoors,
-  publicPorts,
+  openPorts,
   watchedPorts,
   withPrefixOf,
 } from './warden-config.ts';
+import { describeConfinement, describeWatcher } from './watcher-shown.ts';
 
 export interface WardenPorts {
   readonly driver: FirewallDriver;
@@ -72,6 +74,7 @@ export class Warden implements Controlled {
   readonly #ports: WardenPorts;
   readonly #grants: Grants;
   readonly #visitors: Visitors;
+  readonly #tarpit: Tarpit;
   readonly #listeners = new Set<(event: LiveEvent) => void>();
   readonly #born = monotonicNow();
   readonly #started: PosternConfig;
@@ -120,6 +123,7 @@ export class Warden implements Controlled {
       },
       config,
     );
+    this.#tarpit = new Tarpit({ warn: (detail) => record({ type: 'warned', detail }), monotonicNow, after });
   }
 
   /** Closes the doors, brings grants back, listens. Resolves when the first knock may come; rejects when the firewall refuses. */
@@ -136,7 +140,7 @@ export class Warden implements Controlled {
       open: (door, source) => void this.#knocked(door, source),
       spendOneTime: () => ({ good: false, next: undefined }),
       publicPorts: (addresses) =>
-        [...new Set([...publicListeningPorts(addresses), ...publicPorts(this.#config)])].sort((x, y) => x - y),
+        openPorts(publicListeningPorts(addresses), this.#config).filter((port) => port !== this.#tarpit.port),
       watched: () => watchedPorts(this.#config),
       ready: resolve,
       died: (how) => {
@@ -151,8 +155,10 @@ export class Warden implements Controlled {
     this.#face = await this.#ports.face(this.#config);
     // From before the installation on, so that nobody removes the guard in between.
     this.#watch = driver.watch(() => this.#restore());
+    this.#tarpit.prepare(this.#config);
     await this.#inTurn(async () => {
       const stood = await driver.install(this.#guard());
+      this.#tarpit.commit();
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);
       await this.#visitors.reconcile(await driver.list());
@@ -169,6 +175,8 @@ export class Warden implements Controlled {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#watch?.close();
+    // Nobody is there any more to hold them.
+    if (this.#tarpit.end()) await this.#inTurn(() => this.#ports.driver.install(this.#guard())).catch(() => {});
     this.#listening?.stop();
     this.#grants.release();
     this.#visitors.release();
@@ -185,8 +193,6 @@ export class Warden implements Controlled {
   async status(): Promise<Status> {
     const warnings = await this.#ports.warnings();
     const now = monotonicNow();
-    const counts = this.#listening?.counts;
-    const problem = this.#ports.state.problem();
     return {
       version: this.#ports.version,
       uptime_ms: Math.round(now - this.#born),
@@ -200,18 +206,12 @@ export class Warden implements Controlled {
       })),
       mode: this.#config.mode,
       ...this.#visitors.standing(),
-      watcher: {
-        pid: this.#listening?.watcherPid,
-        restarts: this.#restarts,
-        attempts: counts?.attempts ?? 0,
-        received: counts?.received ?? 0,
-        lost: counts?.lost ?? 0,
-        drops: counts?.drops ?? {},
-        sighted: counts?.sighted ?? 0,
-        strangers: counts?.strangers ?? 0,
-        confinement: this.#confinement,
-      },
-      warnings: [...warnings, ...(problem === undefined ? [] : [problem])],
+      watcher: describeWatcher(this.#listening, this.#restarts, this.#confinement),
+      ...this.#tarpit.standing(),
+      warnings: [
+        ...warnings,
+        ...[this.#ports.state.problem(), this.#tarpit.problem].filter((text) => text !== undefined),
+      ],
     };
   }
 
@@ -268,12 +268,15 @@ export class Warden implements Controlled {
       const { config: read, warnings } = this.#ports.load();
       const config = withPrefixOf(this.#started, read);
       const face = await this.#ports.face(config);
+      this.#tarpit.prepare(config);
       try {
         await this.#ports.driver.install(this.#guard(config, face));
       } catch (error) {
+        this.#tarpit.abandon();
         const why = (error as Error).message;
         throw new Refusal(`The firewall refused the new configuration, the old one is in force: ${why}`);
       }
+      this.#tarpit.commit();
       this.#config = config;
       this.#face = face;
       this.#ports.loaded(config);
@@ -302,7 +305,8 @@ export class Warden implements Controlled {
   }
 
   #guard({ doors, firewall, allow, mode }: PosternConfig = this.#config, face: Face = this.#face): Guard {
-    return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: allow, observe: mode === 'observe', ...face };
+    const observe = mode === 'observe';
+    return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: allow, observe, ...this.#tarpit.guarded(), ...face };
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -355,10 +359,9 @@ export class Warden implements Controlled {
       case 'sighted':
         return this.#visitors.sighted(event.sighting);
       case 'confined': {
-        const { landlock, seccomp, uid, notes } = event.confinement;
-        const parts = [`user ${uid}`, landlock === undefined ? 'no landlock' : `landlock ${landlock}`];
-        this.#confinement = [...parts, seccomp ? 'seccomp' : 'no seccomp'].join(', ');
-        if (event.changed) for (const note of notes) this.#record({ type: 'warned', detail: `watcher: ${note}` });
+        this.#confinement = describeConfinement(event.confinement);
+        if (!event.changed) return;
+        for (const note of event.confinement.notes) this.#record({ type: 'warned', detail: `watcher: ${note}` });
         return;
       }
       default:
@@ -390,10 +393,4 @@ export class Warden implements Controlled {
 function randomSeed(): HashSeed {
   const [x = 0, y = 0] = crypto.getRandomValues(new Int32Array(2));
   return [x, y];
-}
-
-function readSource(text: string): Address {
-  const source = parseAddress(text);
-  if (!source) throw new Refusal(`"${text}" is not an IPv4 or IPv6 address`);
-  return source;
 }

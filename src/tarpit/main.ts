@@ -1,0 +1,130 @@
+/**
+ * The tarpit, stage two: takes the connections that the firewall leads here and gives each a line of junk from time to time, before which an
+ * SSH client waits for the server to begin. It reads nothing of what they send, and before the first of them comes in it shuts itself in
+ * for good: it can accept, send to whom it has accepted, close, and nothing else.
+ *
+ * Arguments: `UID:GID` to run under, the limits (`PitLimits` as JSON), then the numbers of the listening descriptors. Descriptor 3 is the keeper's channel;
+ * when it closes, so does the tarpit. While every place is taken the listeners are not looked at: who comes then waits in the
+ * kernel's short queue, and behind that is not answered.
+ */
+
+import { fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { decodeOrder } from '../core/messages.ts';
+import { junkLine, Pit, type PitLimits } from '../core/pit.ts';
+import { encodeTarpitReport, type TarpitReport } from '../core/tarpit-messages.ts';
+import { monotonicNow } from '../platform/clock.ts';
+import { close, type ReadableWatch, watchReadable } from '../platform/libc.ts';
+import { confine } from '../platform/sandbox.ts';
+import { tarpitFilter } from '../platform/seccomp.ts';
+import { acceptTcp, sendTcp } from '../platform/tcp-listener.ts';
+import { after } from '../platform/timer.ts';
+
+/** Besides connections: the runtime's own. */
+const OWN_FILES = 64;
+/** Connections taken in one go before timers and the keeper get their turn. */
+const TAKEN_PER_TURN = 64;
+const COUNT_MS = 1000;
+/** Of counts that the keeper has not read: it has better things to do. */
+const MOST_UNREAD = 65_536;
+
+function main([identity = '', settings = '', ...numbers]: readonly string[]): void {
+  const [uid = 0, gid = 0] = identity.split(':').map(Number);
+  const limits = JSON.parse(settings) as PitLimits;
+  const listeners = numbers.map(Number);
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => {});
+
+  const channel = new Socket({ fd: 3, readable: true, writable: true });
+  channel.on('error', () => process.exit(1));
+  channel.on('close', () => process.exit(0));
+  const send = (report: TarpitReport): void => void channel.write(encodeTarpitReport(report));
+
+  const own = openDescriptors().filter((fd) => !listeners.includes(fd));
+  const pit = new Pit(limits);
+  junkLine(Math.random);
+  const {
+    landlock,
+    seccomp,
+    uid: user,
+    notes,
+  } = confine({
+    packetDescriptors: [],
+    account: { uid, gid },
+    files: limits.connections + OWN_FILES,
+    filter: (machine, pid) =>
+      tarpitFilter(machine, listeners, { readable: own, writable: own.filter((fd) => fd > 1) }, pid),
+  });
+
+  let watches: readonly ReadableWatch[] = [];
+  let cancel = (): void => {};
+  const arrange = (): void => {
+    if (pit.full) {
+      for (const watch of watches) watch.close();
+      watches = [];
+    } else if (watches.length === 0) {
+      // Only the end of the listener itself is an error: then there is nothing left to do.
+      watches = listeners.map((fd) =>
+        watchReadable(
+          fd,
+          // Not in the callback itself: what is thrown there is lost, instead of ending the process.
+          () => void setImmediate(take, fd),
+          () => process.exit(1),
+        ),
+      );
+    }
+    cancel();
+    const next = pit.nextDeadline();
+    if (next !== undefined) cancel = after(next - monotonicNow(), drip);
+  };
+  const take = (listener: number): void => {
+    for (let turn = 0; turn < TAKEN_PER_TURN && !pit.full; turn++) {
+      const found = acceptTcp(listener);
+      if (found === undefined) break;
+      if (!pit.take(found.descriptor, found.source, monotonicNow())) close(found.descriptor);
+    }
+    arrange();
+  };
+  const drip = (): void => {
+    for (const { descriptor, over } of pit.due(monotonicNow())) {
+      if (!over && sendTcp(descriptor, junkLine(Math.random))) continue;
+      pit.forget(descriptor);
+      close(descriptor);
+    }
+    arrange();
+  };
+  arrange();
+
+  let told = '';
+  setInterval(() => {
+    const counts = encodeTarpitReport({ type: 'held', counts: pit.counts });
+    if (counts === told || channel.writableLength > MOST_UNREAD) return;
+    told = counts;
+    channel.write(counts);
+  }, COUNT_MS);
+
+  let rest = '';
+  channel.setEncoding('utf8');
+  channel.on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const order = decodeOrder(line);
+      if (order.type === 'ping') send({ type: 'alive', number: order.number });
+    }
+  });
+  send({ type: 'ready', confinement: { landlock, seccomp, uid: user, notes } });
+}
+
+/** The runtime's own have low numbers; in here nobody may list a directory. */
+function openDescriptors(): readonly number[] {
+  return Array.from({ length: OWN_FILES }, (_, fd) => fd).filter((fd) => {
+    try {
+      fstatSync(fd);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+main(process.argv.slice(2));
