@@ -31,7 +31,7 @@ export function* judgeTarpit(config: PosternConfig): Generator<PathFinding> {
     const message = `A connection is held for ${printDuration(tarpit.duration)} and gets a line every ${printDuration(tarpit.every)}: none`;
     yield { path: ['tarpit', 'for'], about: finding('warning', message, 'Write a longer time for "for"') };
   }
-  if (tarpit.perSource > tarpit.connections) {
+  if (tarpit.perSource >= tarpit.connections && tarpit.connections > 1) {
     const message = `One source may have all ${tarpit.connections} connections of the tarpit`;
     const hint = `Write a smaller number for per_source than the ${tarpit.connections} connections`;
     yield { path: ['tarpit', 'per_source'], about: finding('warning', message, hint) };

@@ -8,20 +8,16 @@
  * kernel's short queue, and behind that is not answered.
  */
 
-import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { decodeOrder } from '../core/messages.ts';
 import { junkLine, Pit, type PitLimits } from '../core/pit.ts';
 import { encodeTarpitReport, type TarpitReport } from '../core/tarpit-messages.ts';
 import { monotonicNow } from '../platform/clock.ts';
 import { close, type ReadableWatch, watchReadable } from '../platform/libc.ts';
-import { confine } from '../platform/sandbox.ts';
-import { tarpitFilter } from '../platform/seccomp.ts';
 import { acceptTcp, sendTcp } from '../platform/tcp-listener.ts';
 import { after } from '../platform/timer.ts';
+import { shutIn } from './shut-in.ts';
 
-/** Besides connections: the runtime's own. */
-const OWN_FILES = 64;
 /** Connections taken in one go before timers and the keeper get their turn. */
 const TAKEN_PER_TURN = 64;
 const COUNT_MS = 1000;
@@ -39,21 +35,9 @@ function main([identity = '', settings = '', ...numbers]: readonly string[]): vo
   channel.on('close', () => process.exit(0));
   const send = (report: TarpitReport): void => void channel.write(encodeTarpitReport(report));
 
-  const own = openDescriptors().filter((fd) => !listeners.includes(fd));
   const pit = new Pit(limits);
   junkLine(Math.random);
-  const {
-    landlock,
-    seccomp,
-    uid: user,
-    notes,
-  } = confine({
-    packetDescriptors: [],
-    account: { uid, gid },
-    files: limits.connections + OWN_FILES,
-    filter: (machine, pid) =>
-      tarpitFilter(machine, listeners, { readable: own, writable: own.filter((fd) => fd > 1) }, pid),
-  });
+  const { landlock, seccomp, uid: user, notes } = shutIn(listeners, limits.connections, { uid, gid });
 
   let watches: readonly ReadableWatch[] = [];
   let cancel = (): void => {};
@@ -113,18 +97,6 @@ function main([identity = '', settings = '', ...numbers]: readonly string[]): vo
     }
   });
   send({ type: 'ready', confinement: { landlock, seccomp, uid: user, notes } });
-}
-
-/** The runtime's own have low numbers; in here nobody may list a directory. */
-function openDescriptors(): readonly number[] {
-  return Array.from({ length: OWN_FILES }, (_, fd) => fd).filter((fd) => {
-    try {
-      fstatSync(fd);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 }
 
 main(process.argv.slice(2));
