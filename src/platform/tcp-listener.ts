@@ -57,7 +57,7 @@ export function listenTcp(descriptors: readonly number[]): void {
   for (const fd of descriptors) listen(fd, BACKLOG);
 }
 
-/** The next connection that waits, and from where; undefined when there is none. */
+/** The next connection that waits, and from where; undefined when there is none. Throws a `SystemError` when there is no room for one. */
 export function acceptTcp(listener: number): { readonly descriptor: number; readonly source: Address } | undefined {
   const address = new Uint8Array(28);
   for (;;) {

@@ -13,7 +13,7 @@ import { decodeOrder } from '../core/messages.ts';
 import { junkLine, Pit, type PitLimits } from '../core/pit.ts';
 import { encodeTarpitReport, type TarpitReport } from '../core/tarpit-messages.ts';
 import { monotonicNow } from '../platform/clock.ts';
-import { close, type ReadableWatch, watchReadable } from '../platform/libc.ts';
+import { close, type ReadableWatch, SystemError, watchReadable } from '../platform/libc.ts';
 import { acceptTcp, sendTcp } from '../platform/tcp-listener.ts';
 import { after } from '../platform/timer.ts';
 import { shutIn } from './shut-in.ts';
@@ -21,6 +21,7 @@ import { shutIn } from './shut-in.ts';
 /** Connections taken in one go before timers and the keeper get their turn. */
 const TAKEN_PER_TURN = 64;
 const COUNT_MS = 1000;
+const REST_MS = 1000;
 /** Of counts that the keeper has not read: it has better things to do. */
 const MOST_UNREAD = 65_536;
 
@@ -41,8 +42,9 @@ function main([identity = '', settings = '', ...numbers]: readonly string[]): vo
 
   let watches: readonly ReadableWatch[] = [];
   let cancel = (): void => {};
+  let tired = false;
   const arrange = (): void => {
-    if (pit.full) {
+    if (pit.full || tired) {
       for (const watch of watches) watch.close();
       watches = [];
     } else if (watches.length === 0) {
@@ -61,10 +63,20 @@ function main([identity = '', settings = '', ...numbers]: readonly string[]): vo
     if (next !== undefined) cancel = after(next - monotonicNow(), drip);
   };
   const take = (listener: number): void => {
-    for (let turn = 0; turn < TAKEN_PER_TURN && !pit.full; turn++) {
-      const found = acceptTcp(listener);
-      if (found === undefined) break;
-      if (!pit.take(found.descriptor, found.source, monotonicNow())) close(found.descriptor);
+    try {
+      for (let turn = 0; turn < TAKEN_PER_TURN && !pit.full; turn++) {
+        const found = acceptTcp(listener);
+        if (found === undefined) break;
+        if (!pit.take(found.descriptor, found.source, monotonicNow())) close(found.descriptor);
+      }
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      // No descriptors, no memory: it would be asked again at once, and for ever.
+      tired = true;
+      after(REST_MS, () => {
+        tired = false;
+        arrange();
+      });
     }
     arrange();
   };

@@ -51,7 +51,7 @@ describe('postern doctor', { skip }, () => {
   const secret = (daemon: Posternd): void => chmodSync(configOf(daemon), 0o600);
 
   test('of a healthy host it has nothing to complain of, and says what it looked at', async () => {
-    await using daemon = await startPosternd(server, { doors: sshDoor('30s'), top: TOP });
+    await using daemon = await startPosternd(server, { doors: `${sshDoor('30s')}[tarpit]\n`, top: TOP });
     secret(daemon);
     assert.deepEqual(await complaints(configOf(daemon)), []);
     const { status, stdout, stderr } = await doctor(configOf(daemon), []);
@@ -69,6 +69,8 @@ describe('postern doctor', { skip }, () => {
     ]) {
       assert.match(stdout, new RegExp(`^ok +${check} `, 'm'));
     }
+    for (const who of ['watcher', 'tarpit'])
+      assert.match(stdout, new RegExp(`^ok +cage +the ${who} is shut in: user \\d+, .*seccomp$`, 'm'));
   });
 
   test('a host firewall that refuses who has a grant is broken; its remedy is a command', async () => {
@@ -76,8 +78,9 @@ describe('postern doctor', { skip }, () => {
       'nft',
       'add table inet filter; add chain inet filter input { type filter hook input priority 0; policy drop; }',
     ]);
-    await using daemon = await startPosternd(server, { doors: sshDoor('30s'), top: TOP });
+    await using daemon = await startPosternd(server, { doors: `${sshDoor('30s')}[tarpit]\n`, top: TOP });
     secret(daemon);
+    assert.match((await complaints(configOf(daemon))).join('\n'), /^warning firewall: Nobody is held in the tarpit: /m);
     const found = (await diagnoses(configOf(daemon))).find(
       ({ check, status }) => check === 'firewall' && status !== 'ok',
     );
