@@ -74,7 +74,7 @@ function read(
   for (const found of judgeSettings(settings)) tell(found);
   for (const [name, draft] of Object.entries(drafts)) for (const found of judgeDoor(name, draft)) tell(found);
   const doors: readonly PosternDoor[] = lowerDoors(drafts, (name) => positions.lineOf(['door', name]));
-  for (const found of judgeTarpit({ ...settings, doors })) tell(found);
+  for (const found of judgeTarpit({ ...settings, doors }, surroundings)) tell(found);
   const strays = new Map(
     Object.entries(drafts).flatMap(([name, { knock }]) => (knock ? [[name, knock.strays] as const] : [])),
   );

@@ -6,12 +6,13 @@ import type { PosternConfig } from './postern-config.ts';
 import { finding, quote } from './problem.ts';
 import { printDuration } from './quantity.ts';
 import type { PathFinding } from './schema-problems.ts';
+import type { Surroundings } from './surroundings-lint.ts';
 
 /** The drivers that can lead a banned source elsewhere. */
 const ABLE: readonly string[] = ['nftables', 'iptables'];
 
 /** Errors and warnings. */
-export function* judgeTarpit(config: PosternConfig): Generator<PathFinding> {
+export function* judgeTarpit(config: PosternConfig, { localPorts }: Surroundings = {}): Generator<PathFinding> {
   const { tarpit, firewall, mode } = config;
   if (tarpit === undefined) return;
   if (!ABLE.includes(firewall.driver)) {
@@ -26,6 +27,12 @@ export function* judgeTarpit(config: PosternConfig): Generator<PathFinding> {
       path: ['tarpit', 'port'],
       about: finding('error', message, 'Write another port in [tarpit] that nothing else uses'),
     };
+  }
+  const { first = 1, last = 0, reserved = [] } = localPorts ?? {};
+  if (first <= tarpit.port && tarpit.port <= last && !reserved.includes(tarpit.port)) {
+    const message = `The port ${tarpit.port} of the tarpit is among those of this host's own traffic (${first}-${last}): it may be taken at the start`;
+    const hint = `Write another port, or reserve it: sysctl -w net.ipv4.ip_local_reserved_ports=${tarpit.port}`;
+    yield { path: ['tarpit', 'port'], about: finding('warning', message, hint) };
   }
   if (tarpit.duration < tarpit.every) {
     const message = `A connection is held for ${printDuration(tarpit.duration)} and gets a line every ${printDuration(tarpit.every)}: none`;

@@ -124,6 +124,21 @@ export class Tarpit {
     }
   }
 
+  /** Has a guard put in force, without the tarpit if the firewall does not take it with it: doors do not wait for it. */
+  async orWithout<T>(install: () => Promise<T>): Promise<T> {
+    try {
+      return await install();
+    } catch (error) {
+      if (this.#next === undefined) throw error;
+      this.#release(this.#next);
+      this.#next = undefined;
+      const installed = await install();
+      this.#problem = `The firewall takes no tarpit, banned sources are dropped: ${(error as Error).message}`;
+      this.#ports.warn(this.#problem);
+      return installed;
+    }
+  }
+
   /** The firewall has refused: everything stays as it was. */
   abandon(): void {
     if (this.#next?.descriptors !== this.#place?.descriptors) this.#release(this.#next);

@@ -157,7 +157,7 @@ export class Warden implements Controlled {
     this.#watch = driver.watch(() => this.#restore());
     this.#tarpit.prepare(this.#config);
     await this.#inTurn(async () => {
-      const stood = await driver.install(this.#guard());
+      const stood = await this.#tarpit.orWithout(() => driver.install(this.#guard()));
       this.#tarpit.commit();
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);

@@ -77,6 +77,14 @@ describe('[tarpit]', () => {
     assert.deepEqual(problems(section + DOOR.replace('tcp/7000', 'udp/7000')), []);
   });
 
+  test('is doubted at a port that an outgoing connection may have', () => {
+    const localPorts = { first: 32_768, last: 60_999, reserved: [50_001] };
+    const doubts = (port: number): number =>
+      parsePosternToml(`[tarpit]\nport = ${port}\n${DOOR}`, { file: 'p.toml', surroundings: { localPorts } }).problems
+        .length;
+    assert.deepEqual([22_022, 50_000, 50_001].map(doubts), [0, 1, 0]);
+  });
+
   for (const driver of ['pf', 'ipfw', 'command']) {
     test(`is refused with the driver ${driver}, which cannot lead anybody there`, () => {
       const command = driver === 'command' ? 'command = ["/bin/fw"]\n' : '';

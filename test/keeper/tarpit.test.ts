@@ -129,6 +129,26 @@ describe('Tarpit', () => {
     assert.deepEqual([tarpit.guarded(), tarpit.problem], [{ tarpit: 2222 }, undefined]);
   });
 
+  test('is done without where the firewall does not take it, and doors are closed all the same', async () => {
+    const { tarpit, open, warnings } = stage();
+    const installed: unknown[] = [];
+    const install = async (): Promise<string> => {
+      if (tarpit.port !== undefined) throw new Error('no such expression');
+      installed.push(tarpit.guarded());
+      return 'done';
+    };
+    tarpit.prepare(config('[tarpit]\n'));
+    assert.equal(await tarpit.orWithout(install), 'done');
+    tarpit.commit();
+    assert.deepEqual([installed, open.size, tarpit.standing()], [[{}], 0, {}]);
+    assert.deepEqual(warnings, ['The firewall takes no tarpit, banned sources are dropped: no such expression']);
+    assert.equal(tarpit.problem, warnings[0]);
+    await assert.rejects(
+      tarpit.orWithout(() => Promise.reject(new Error('nothing at all'))),
+      /nothing at all/,
+    );
+  });
+
   test('goes on as it was when the firewall refuses another configuration', () => {
     const { tarpit, open, processes, configure } = stage();
     configure('[tarpit]\nport = 2222\n');
