@@ -182,7 +182,9 @@ function trusted(guard: Guard, version: Family): string[] {
 
 function segmentRules({ protocol, doors, close }: PortSegment, version: Family, answer: boolean): string[] {
   const rules = doors.map((door) => `-m set --match-set ${openSetName(door, version)} src -j RETURN`);
-  if (protocol === 'tcp' && rules.length > 0) {
+  // At the tarpit's port, what is for another machine is none of ours.
+  if (doors.length === 0) rules.push(`${REMOTE} -j RETURN`);
+  else if (protocol === 'tcp') {
     rules.push(`-p tcp -m tcp --tcp-flags SYN,ACK ACK -m set --match-set ${liveSetName(version)} src,src -j RETURN`);
   }
   // Whatever the face: a session that may go on after the next knock must not hear of its end, one that may not has to.

@@ -21,7 +21,7 @@
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
 import { networkOf, printPrefix, widestPrefixes } from '../core/policy.ts';
 import { FirewallError, type Guard } from './driver.ts';
-import { pitChains, releasedToPit } from './nft-tarpit.ts';
+import { PASSES_PIT, pitChains, releasedToPit } from './nft-tarpit.ts';
 import { guardedSegments, type PortSegment } from './port-segments.ts';
 
 export const TABLE = 'postern';
@@ -220,8 +220,9 @@ function mirrorChains(segments: readonly PortSegment[], ipv6Prefix: number): Cha
 /** The rules that let pass who has a grant, or a session older than the guard. */
 function admitted(segment: PortSegment, version: Family, ipv6Prefix: number): string[] {
   const key = sourceKey(version, ipv6Prefix);
+  if (segment.doors.length === 0) return [PASSES_PIT];
   const rules = segment.doors.map((door) => `${key} @${openSet(door, version)} return`);
-  if (segment.protocol === 'tcp' && rules.length > 0) {
+  if (segment.protocol === 'tcp') {
     const session = `${sourceKey(version, 128)} . tcp sport . tcp dport`;
     rules.push(`tcp flags & (syn | ack) == ack ${session} @${liveSet(version)} return`);
   }

@@ -1,8 +1,9 @@
 /**
  *     alice   10.77.1.2 fd77::2 ┐
- *     mallory 10.77.1.3 fd78::2 ├─ eth0 10.77.1.1 server
+ *     mallory 10.77.1.3 fd78::2 ├─ eth0 10.77.1.1 server eth1 ── 10.77.2.2 container
  *
- * Banned sources before a daemon with a tarpit: they are held, whatever port they ask for, and nobody else meets it.
+ * Banned sources before a daemon with a tarpit: they are held, whatever port they ask for, and nobody else meets it. The container has a service at
+ * the number of the tarpit's port, and is reached by port 8080 of the server or, by route, at its own address.
  */
 
 import assert from 'node:assert/strict';
@@ -21,6 +22,28 @@ const ALICE_6 = 'fd77::2';
 const MALLORY = '10.77.1.3';
 const MALLORY_6 = 'fd78::2';
 const PIT = 22_022;
+const CONTAINER = '10.77.2.2';
+const TO_CONTAINER = {
+  nftables: [
+    'nft',
+    `table ip nat { chain pre { type nat hook prerouting priority dstnat; tcp dport 8080 dnat to ${CONTAINER}:${PIT}; }; }`,
+  ],
+  iptables: [
+    'iptables',
+    '-t',
+    'nat',
+    '-A',
+    'PREROUTING',
+    '-p',
+    'tcp',
+    '--dport',
+    '8080',
+    '-j',
+    'DNAT',
+    '--to',
+    `${CONTAINER}:${PIT}`,
+  ],
+} as const;
 /** Every line of the tarpit ends so. */
 const LINE = '\r\n';
 const LINES_COME = 3000;
@@ -43,14 +66,24 @@ async function eventually<T>(attempt: () => Promise<T>, wanted: (result: T) => b
 
 for (const { driver, face, closed, programs } of DRIVERS) {
   describe(`a tarpit with ${driver}`, { skip: unavailable(...programs) }, () => {
-    let topology: Topology<'server' | 'client'>;
+    let topology: Topology<'server' | 'client' | 'container'>;
     let server: Host;
     let client: Host;
     let peer: Peer;
 
     before(async () => {
-      topology = await createTopology({ links: [['server', 'client']] });
+      topology = await createTopology({
+        links: [
+          ['server', 'client'],
+          ['server', 'container'],
+        ],
+      });
       ({ server, client } = topology.hosts);
+      const { container } = topology.hosts;
+      await server.exec(['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+      await container.exec(['ip', 'route', 'add', 'default', 'via', '10.77.2.1']);
+      await client.exec(['ip', 'route', 'add', '10.77.2.0/24', 'via', '10.77.1.1']);
+      await startPeer(container).listen('tcp', PIT);
       await client.exec(['ip', 'address', 'add', `${MALLORY}/24`, 'dev', 'eth0']);
       await client.exec(['ip', 'address', 'add', `${MALLORY_6}/64`, 'nodad', 'dev', 'eth0']);
       await server.exec(['ip', 'route', 'add', 'fd78::/64', 'via', client.address6]);
@@ -99,20 +132,26 @@ for (const { driver, face, closed, programs } of DRIVERS) {
 
     test('holds who is banned, at any port and of either family, within its bounds; nobody else sees it', async () => {
       await using daemon = await startPosternd(server, { doors: doors(TARPIT) });
-      const old = await begin(MALLORY, 80);
-      assert.equal(await old.says('hello'), 'connected');
+      await server.exec(TO_CONTAINER[driver]);
+      const routed = { source: MALLORY, destination: CONTAINER, port: PIT };
+      const old = [await begin(MALLORY, 80), await begin(MALLORY, 8080), await peer.begin(routed)];
+      for (const session of old) assert.equal(await session.says('hello'), 'connected');
       for (const port of [22, PIT]) assert.equal(await connect(MALLORY, port), closed, `${port}`);
       await ban(daemon);
 
       const first = await held(MALLORY, 22);
-      await held(MALLORY, 4444);
+      await held(MALLORY, 8080);
       const other = await held(MALLORY_6, 80);
       assert.equal(await other.says('an echo'), 'silent', 'it is no service');
-      assert.deepEqual([await old.says('still here'), await peer.ask(target(MALLORY, 5353))], ['silent', 'silent']);
+      for (const session of old) assert.equal(await session.says('still here'), 'silent');
+      assert.deepEqual([await peer.connect(routed), await peer.ask(target(MALLORY, 5353))], ['silent', 'silent']);
       for (const source of [ALICE, ALICE_6]) {
         assert.deepEqual([await connect(source, 22), await connect(source, PIT)], [closed, closed], source);
         assert.deepEqual([await echoed(source, 80), await peer.ask(target(source, 5353))], ['connected', 'connected']);
       }
+
+      assert.equal(await echoed(ALICE, 8080), 'connected');
+      assert.equal(await peer.connect({ ...routed, source: ALICE }), 'connected');
 
       // All three places are taken: the kernel takes who comes now, and he gets nothing until one of the others goes.
       const waiting = await begin(MALLORY_6, 22);

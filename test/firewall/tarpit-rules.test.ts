@@ -49,10 +49,13 @@ describe('nftables with a tarpit', () => {
     test(`closes the port as any other, with face ${face}, and to every grant`, () => {
       const text = guardRules(guardOf([SSH], { tarpit: 2222, face }));
       for (const version of [4, 6]) {
-        assert.deepEqual(chainOf(text, `tcp${version}_2222`), ['goto closed_tcp']);
+        assert.deepEqual(chainOf(text, `tcp${version}_2222`), ['fib daddr type != local return', 'goto closed_tcp']);
         assert.match(text, new RegExp(`map ports_tcp${version} \\{.*2222 : goto tcp${version}_2222`));
         if (face === 'mirror')
-          assert.deepEqual(chainOf(text, `mirror_tcp${version}_2222`), ['meta l4proto tcp redirect to :1']);
+          assert.deepEqual(chainOf(text, `mirror_tcp${version}_2222`), [
+            'fib daddr type != local return',
+            'meta l4proto tcp redirect to :1',
+          ]);
       }
     });
   }
@@ -115,6 +118,7 @@ COMMIT
 -A POSTERN-tcp-22 -m set --match-set postern4-ssh src -j RETURN
 -A POSTERN-tcp-22 -p tcp -m tcp --tcp-flags SYN,ACK ACK -m set --match-set postern-live4 src,src -j RETURN
 -A POSTERN-tcp-22 -g POSTERN-closed-tcp
+-A POSTERN-tcp-2222 -m addrtype ! --dst-type LOCAL -j RETURN
 -A POSTERN-tcp-2222 -g POSTERN-closed-tcp
 -A POSTERN-closed-tcp -j DROP
 -A POSTERN-closed-udp -j DROP
