@@ -9,6 +9,7 @@
  */
 
 import { Socket } from 'node:net';
+import { Allowance } from '../core/allowance.ts';
 import { decodeOrder } from '../core/messages.ts';
 import { junkLine, Pit, type PitLimits } from '../core/pit.ts';
 import { encodeTarpitReport, type TarpitReport } from '../core/tarpit-messages.ts';
@@ -18,10 +19,10 @@ import { acceptTcp, sendTcp } from '../platform/tcp-listener.ts';
 import { after } from '../platform/timer.ts';
 import { shutIn } from './shut-in.ts';
 
-/** Connections taken in one go before timers and the keeper get their turn. */
-const TAKEN_PER_TURN = 64;
+/** Connections that are taken, if only to be closed: who connects again and again costs no more than this. */
+const TAKEN = { perSecond: 500, burst: 64 };
+const REST_MS = 100;
 const COUNT_MS = 1000;
-const REST_MS = 1000;
 /** Of counts that the keeper has not read: it has better things to do. */
 const MOST_UNREAD = 65_536;
 
@@ -42,6 +43,7 @@ function main([identity = '', settings = '', ...numbers]: readonly string[]): vo
 
   let watches: readonly ReadableWatch[] = [];
   let cancel = (): void => {};
+  const taken = new Allowance(TAKEN);
   let tired = false;
   const arrange = (): void => {
     if (pit.full || tired) {
@@ -64,21 +66,27 @@ function main([identity = '', settings = '', ...numbers]: readonly string[]): vo
   };
   const take = (listener: number): void => {
     try {
-      for (let turn = 0; turn < TAKEN_PER_TURN && !pit.full; turn++) {
+      while (!pit.full) {
+        const now = monotonicNow();
+        if (!taken.take(now)) return rest();
         const found = acceptTcp(listener);
         if (found === undefined) break;
-        if (!pit.take(found.descriptor, found.source, monotonicNow())) close(found.descriptor);
+        if (!pit.take(found.descriptor, found.source, now)) close(found.descriptor);
       }
+      arrange();
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       // No descriptors, no memory: it would be asked again at once, and for ever.
-      tired = true;
-      after(REST_MS, () => {
-        tired = false;
-        arrange();
-      });
+      rest();
     }
+  };
+  const rest = (): void => {
+    tired = true;
     arrange();
+    after(REST_MS, () => {
+      tired = false;
+      arrange();
+    });
   };
   const drip = (): void => {
     for (const { descriptor, over } of pit.due(monotonicNow())) {
@@ -98,11 +106,11 @@ function main([identity = '', settings = '', ...numbers]: readonly string[]): vo
     channel.write(counts);
   }, COUNT_MS);
 
-  let rest = '';
+  let unfinished = '';
   channel.setEncoding('utf8');
   channel.on('data', (text: string) => {
-    const lines = (rest + text).split('\n');
-    rest = lines.pop() ?? '';
+    const lines = (unfinished + text).split('\n');
+    unfinished = lines.pop() ?? '';
     for (const line of lines) {
       const order = decodeOrder(line);
       if (order.type === 'ping') send({ type: 'alive', number: order.number });

@@ -80,7 +80,7 @@ for (const { driver, face, closed, programs } of DRIVERS) {
       });
       ({ server, client } = topology.hosts);
       const { container } = topology.hosts;
-      await server.exec(['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+      await server.exec(['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward']);
       await container.exec(['ip', 'route', 'add', 'default', 'via', '10.77.2.1']);
       await client.exec(['ip', 'route', 'add', '10.77.2.0/24', 'via', '10.77.1.1']);
       await startPeer(container).listen('tcp', PIT);
