@@ -45,8 +45,9 @@ interface Place {
 type Process = CagedProcess<Exclude<TarpitReport, { readonly type: 'alive' }>>;
 
 const NONE: PitCounts = { held: 0, total: 0, turnedAway: 0 };
-/** A process that keeps dying is told of a few times at once, then every five minutes. */
+/** A process that keeps dying is told of a few times at once, then every five minutes; what it writes meanwhile is two screens full. */
 const DEATHS_TOLD = { perSecond: 1 / 300, burst: 5 };
+const COMPLAINTS_TOLD = { perSecond: 1 / 300, burst: 50 };
 
 export class Tarpit {
   readonly #ports: TarpitPorts;
@@ -68,7 +69,11 @@ export class Tarpit {
     this.#ports = ports;
     this.#system = ports.system ?? SYSTEM;
     const { warn, monotonicNow } = ports;
-    this.#complaints = new Complaints({ say: (line) => warn(`tarpit: ${line}`), monotonicNow });
+    const told = new Allowance(COMPLAINTS_TOLD);
+    const say = (line: string): void => {
+      if (told.take(monotonicNow())) warn(`tarpit: ${line}`);
+    };
+    this.#complaints = new Complaints({ say, monotonicNow });
   }
 
   /** The port that is taken, for now or from the next `commit` on. */

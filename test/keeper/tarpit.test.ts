@@ -24,6 +24,7 @@ function config(text: string): PosternConfig {
 
 interface FakeProcess {
   readonly channel: PassThrough;
+  readonly stderr: PassThrough;
   readonly descriptors: readonly number[];
   readonly limits: PitLimits;
   killed: boolean;
@@ -57,11 +58,13 @@ function stage() {
         assert.ok(open.delete(fd), `${fd} is not open`);
         listening.delete(fd);
       },
-      start: (descriptors, limits) => {
+      start: (descriptors, limits, complaints) => {
+        const stderr = new PassThrough();
+        complaints.read(stderr);
         const { promise, resolve } = Promise.withResolvers<Ending>();
         const channel = new PassThrough();
         channel.write = (() => true) as typeof channel.write;
-        const process: FakeProcess = { channel, descriptors, limits, killed: false, end: resolve };
+        const process: FakeProcess = { channel, stderr, descriptors, limits, killed: false, end: resolve };
         processes.push(process);
         return {
           pid: 100 + processes.length,
@@ -199,16 +202,21 @@ describe('Tarpit', () => {
     assert.deepEqual(warnings, ['tarpit: a note', 'the tarpit was killed by SIGKILL, another is started']);
   });
 
-  test('does not fill the log by dying', async () => {
+  test('does not fill the log by dying, nor by what it says then', async () => {
     const { clock, processes, warnings, configure } = stage();
     configure('[tarpit]\n');
     for (let death = 0; death < 100; death++) {
+      processes.at(-1)?.stderr.push('Error: a line\n'.repeat(10));
+      await new Promise(setImmediate);
       processes.at(-1)?.end({ status: 1 });
       await settled();
       clock.advance(5000);
     }
     assert.ok(processes.length > 90, `${processes.length}`);
-    assert.ok(warnings.length <= 7, `${warnings.length}`);
+    const deaths = warnings.filter((text) => text === 'the tarpit exited with status 1, another is started').length;
+    assert.ok(deaths >= 5 && deaths <= 7, `${deaths}`);
+    const lines = warnings.filter((text) => text === 'tarpit: Error: a line').length;
+    assert.ok(lines >= 30 && lines <= 52, `${lines}`);
   });
 
   test('replaces a process that says what only a watcher may say', async () => {
