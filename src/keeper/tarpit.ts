@@ -12,13 +12,10 @@ import type { TarpitStatus } from '../control/controlled.ts';
 import { Allowance } from '../core/allowance.ts';
 import type { PitCounts, PitLimits } from '../core/pit.ts';
 import { decodeTarpitReport, type TarpitReport } from '../core/tarpit-messages.ts';
-import { tarpitAccount } from '../platform/accounts.ts';
-import { entry } from '../platform/entry.ts';
-import { close, SystemError } from '../platform/libc.ts';
-import { type ConnectedProgram, startConnected } from '../platform/process.ts';
-import { bindTcp, listenTcp } from '../platform/tcp-listener.ts';
+import { SystemError } from '../platform/libc.ts';
 import { CagedProcess } from './caged-process.ts';
 import { Complaints } from './complaints.ts';
+import { TARPIT_SYSTEM, type TarpitSystem } from './tarpit-system.ts';
 import { describeConfinement } from './watcher-shown.ts';
 
 export interface TarpitPorts {
@@ -27,13 +24,6 @@ export interface TarpitPorts {
   readonly after: (delay: number, call: () => void) => () => void;
   /** For tests: the port and the process without a system. */
   readonly system?: TarpitSystem;
-}
-
-export interface TarpitSystem {
-  readonly bind: (port: number) => readonly number[];
-  readonly listen: (descriptors: readonly number[]) => void;
-  readonly close: (descriptor: number) => void;
-  readonly start: (descriptors: readonly number[], limits: PitLimits, complaints: Complaints) => ConnectedProgram;
 }
 
 interface Place {
@@ -67,7 +57,7 @@ export class Tarpit {
 
   constructor(ports: TarpitPorts) {
     this.#ports = ports;
-    this.#system = ports.system ?? SYSTEM;
+    this.#system = ports.system ?? TARPIT_SYSTEM;
     const { warn, monotonicNow } = ports;
     const told = new Allowance(COMPLAINTS_TOLD);
     const say = (line: string): void => {
@@ -235,29 +225,3 @@ function reasonOf(error: unknown): string {
   if (error.code !== 'EAFNOSUPPORT') return error.message;
   return 'this service may not use IP sockets (doc/service.md says what a tarpit needs)';
 }
-
-/** Descriptors 0 to 2 are the usual, 3 is the channel. */
-const FIRST_DESCRIPTOR = 4;
-
-const SYSTEM: TarpitSystem = {
-  bind: bindTcp,
-  listen: listenTcp,
-  close,
-  start: (descriptors, limits, complaints) => {
-    const { uid, gid } = tarpitAccount();
-    const program = startConnected(
-      [
-        process.execPath,
-        '--disable-sigusr1',
-        entry('tarpit/confine').script,
-        String(process.pid),
-        `${uid}:${gid}`,
-        JSON.stringify(limits),
-        ...descriptors.map((_, index) => String(FIRST_DESCRIPTOR + index)),
-      ],
-      { descriptors, argv0: 'postern-tarpit' },
-    );
-    complaints.read(program.complaints);
-    return program;
-  },
-};
