@@ -19,6 +19,7 @@ import { engineCost } from './engine-cost.ts';
 import { HEADING, printRow, type Row, rowOf } from './figure.ts';
 import { firstConnection } from './first-connection.ts';
 import { grantOpening } from './grant-opening.ts';
+import { guardRestore } from './guard-restore.ts';
 import { honestOpens } from './honest-opens.ts';
 import { installPackage } from './installed-package.ts';
 import { latency } from './latency.ts';
@@ -43,6 +44,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   firstConnection,
   trafficCost,
   nativeLife,
+  guardRestore,
 ];
 
 async function main(argv: readonly string[]): Promise<number> {

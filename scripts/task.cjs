@@ -116,7 +116,17 @@ async function main() {
 
 /** What of the environment a script behind sudo still has to know. */
 function environment() {
-  return ['CI', 'FORCE_COLOR', 'NO_COLOR', 'TERM']
+  return [
+    'CI',
+    'FORCE_COLOR',
+    'NO_COLOR',
+    'TERM',
+    'FUZZ_RUNS',
+    'FUZZ_SEED',
+    'MODEL_RUNS',
+    'CHAOS_SECONDS',
+    'CHAOS_SEED',
+  ]
     .filter((name) => process.env[name])
     .map((name) => `${name}=${process.env[name]}`);
 }

@@ -10,7 +10,7 @@ import { type Command, Option } from 'commander';
 import type { PosternConfig } from '../config/postern-config.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
-import { printAddress } from '../core/address.ts';
+import { isLoopback, printAddress } from '../core/address.ts';
 import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { reasonOf } from '../keeper/journal.ts';
@@ -18,11 +18,11 @@ import { createFolder } from '../platform/folder.ts';
 import { isSystemdHere, startDetached, startUnit } from '../platform/process.ts';
 import { tcpSessions } from '../platform/tcp-sessions.ts';
 import {
-  confirmPending,
   lastRejected,
   type PendingChange,
   readApplied,
   readPending,
+  withdrawPending,
   writePending,
 } from '../store/pending-change.ts';
 import { readDurationText } from './arguments.ts';
@@ -31,8 +31,11 @@ import { DEFAULT_CONFIG } from './daemon-socket.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { callersSession } from './ssh-session.ts';
+import { takeBack } from './take-back.ts';
 import { paintFor, type Terminal } from './terminal.ts';
 import { diffLines } from './text-diff.ts';
+import { judgeInterfaces } from './ways-in.ts';
+import { harmless } from './wording.ts';
 
 const USUAL_TIME = '60s';
 /** From the start of a daemon to the day it answers, on a slow machine. */
@@ -99,7 +102,7 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   }
   const trial = milliseconds(within);
   const change: PendingChange = {
-    token: randomBytes(8).toString('hex'),
+    token: randomBytes(4).toString('hex'),
     file,
     previous: previous ?? null,
     since: terminal.wallNow(),
@@ -119,14 +122,17 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   });
   armRollback(config, change, trial);
   try {
-    await putInForce(config, file, running);
-    await letPeerIn(config, terminal, trial);
+    for (const doubt of await putInForce(config, file, running)) {
+      // The file's own were told above.
+      if (!loaded.complaints.includes(doubt)) stderr.write(`warning: ${harmless(doubt)}\n`);
+    }
   } catch (error) {
-    confirmPending(config.state.dir);
     if (!(error instanceof ControlError)) throw error;
     complain(terminal, error);
+    await undo(change, config.state.dir, { refused: running && error.problem === 'refused', running, terminal });
     return 1;
   }
+  await letPeerIn(config, terminal, trial);
   stdout.write(`In force for ${within}. Knock, open a new session, and there: postern --config ${shown} confirm\n`);
   const paint = paintFor(stdout, environment);
   const kept = await waitForConfirmation(config.state.dir, change, () => interrupted);
@@ -154,8 +160,9 @@ async function describeChange(
   config: PosternConfig,
   text: string,
   { previous, running }: { readonly previous: string | undefined; readonly running: boolean },
-  { stdout, environment }: Terminal,
+  terminal: Terminal,
 ): Promise<readonly string[]> {
+  const { stdout, environment } = terminal;
   const paint = paintFor(stdout, environment);
   const lines = diffLines(previous ?? '', text).map((line) =>
     line.startsWith('+') ? paint('green', line) : line.startsWith('-') ? paint('red', line) : line,
@@ -164,6 +171,9 @@ async function describeChange(
   const found = await preflight(config.doors, face, config.firewall.driver);
   return [
     ...lines,
+    ...[...judgeInterfaces(config, terminal)]
+      .filter(({ status }) => status !== 'ok')
+      .flatMap(({ message, hint = '' }) => [`warning: ${message}`, `hint: ${hint}`]),
     ...found
       .filter(({ severity }) => severity !== 'note')
       .flatMap(({ message, hint }) => [`warning: ${message}`, `hint: ${hint}`]),
@@ -180,11 +190,11 @@ function armRollback(config: PosternConfig, change: PendingChange, trial: number
   startDetached([...postern, ...words, '--after', `${trial}ms`]);
 }
 
-async function putInForce(config: PosternConfig, file: string, running: boolean): Promise<void> {
+/** Resolves to the daemon's doubts. */
+async function putInForce(config: PosternConfig, file: string, running: boolean): Promise<readonly string[]> {
   if (running) {
     using client = await connectControl(config.control.socket);
-    await client.reload();
-    return;
+    return (await client.reload()).warnings;
   }
   const posternd = join(dirname(process.argv[1] ?? ''), 'posternd');
   const daemon = startDetached([process.execPath, ...process.execArgv, posternd, '--config', file]);
@@ -193,7 +203,7 @@ async function putInForce(config: PosternConfig, file: string, running: boolean)
     ended = true;
   });
   for (let waited = 0; waited < START_PATIENCE && !ended; waited += LOOK_EVERY) {
-    if (await isRunning(config)) return;
+    if (await isRunning(config)) return [];
     await pause(LOOK_EVERY);
   }
   throw new ControlError(
@@ -203,12 +213,40 @@ async function putInForce(config: PosternConfig, file: string, running: boolean)
   );
 }
 
-/** Who applies is not to be cut off by it. */
-async function letPeerIn(config: PosternConfig, { environment }: Terminal, trial: number): Promise<void> {
+/** After a change that could not be put in force. Where that is not certain, the rollback stays armed: it harms nobody. */
+async function undo(
+  change: PendingChange,
+  folder: string,
+  how: { readonly refused: boolean; readonly running: boolean; readonly terminal: Terminal },
+): Promise<void> {
+  const { stdout, stderr } = how.terminal;
+  // Nothing has changed.
+  if (how.refused) return withdrawPending(folder);
+  try {
+    if (how.running) throw new Error('the daemon does not answer');
+    // A daemon that ended may have closed the doors before it did.
+    await takeBack(change, folder);
+    stdout.write('What was in force before is back\n');
+  } catch (error) {
+    stderr.write(
+      `postern: Cannot take it back now: ${(error as Error).message}: it is tried again when the time is over\n`,
+    );
+  }
+}
+
+/** Who applies is not to be cut off by it. Where that cannot be had, the trial goes on: its end lets everybody in again. */
+async function letPeerIn(config: PosternConfig, { environment, stderr }: Terminal, trial: number): Promise<void> {
   const session = callersSession(environment);
-  if (!session) return;
-  using client: ControlClient = await connectControl(config.control.socket);
-  await client.allow(printAddress(session.source), `${2 * trial}ms`);
+  if (!session || isLoopback(session.source)) return;
+  try {
+    using client: ControlClient = await connectControl(config.control.socket);
+    await client.allow(printAddress(session.source), `${2 * trial}ms`);
+  } catch (error) {
+    if (!(error instanceof ControlError)) throw error;
+    stderr.write(
+      `warning: The address of this session is not let in meanwhile: ${harmless(error.message.split('\n')[0] ?? '')}\n`,
+    );
+  }
 }
 
 /** Undefined when somebody ended the waiting. */

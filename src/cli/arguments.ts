@@ -1,6 +1,7 @@
 /** What is checked on the command line before anything is asked of the daemon: a slip in it is a usage error. */
 
 import { InvalidArgumentError, Option } from 'commander';
+import { parsePrefix } from '../config/prefix.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { MOST_LOGGED, parseSince } from '../control/request.ts';
 import { type EventType, HISTORY_WORDS } from '../control/wire-event.ts';
@@ -8,6 +9,10 @@ import { parseAddress, printAddress } from '../core/address.ts';
 
 export function readAddress(text: string): string {
   const address = parseAddress(text);
+  if (!address && 'value' in parsePrefix(text))
+    throw new InvalidArgumentError(
+      `Write one address such as "192.0.2.7": blocks are for the file, allow = ["${text}"] in postern.toml to trust one, or the sources of a door.`,
+    );
   if (!address) throw new InvalidArgumentError('Write an IP address such as "192.0.2.7".');
   return printAddress(address);
 }

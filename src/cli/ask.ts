@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
-import { socketOf } from './daemon-socket.ts';
+import { socketOf, socketOrigin } from './daemon-socket.ts';
 import type { Terminal } from './terminal.ts';
 import { harmless } from './wording.ts';
 
@@ -31,9 +31,14 @@ export async function ask(
     return await talk(client);
   } catch (error) {
     if (!(error instanceof ControlError)) throw error;
-    complain(terminal, error);
+    complain(terminal, error.problem === 'no-daemon' ? withOrigin(error, command) : error);
     return 1;
   }
+}
+
+/** With the socket that was tried, and why it was that one. */
+export function withOrigin({ problem, message, hint }: ControlError, command: Command): ControlError {
+  return new ControlError(problem, `${message} (${socketOrigin(command)})`, hint);
 }
 
 /** On standard error: what went wrong, and the way out. */

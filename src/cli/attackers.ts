@@ -33,7 +33,7 @@ export function addAttackers(program: Command, end: (status: number) => void, te
 /** Lines for people. */
 export function describeStrangers(strangers: readonly WireStranger[], paint: Paint): readonly string[] {
   if (strangers.length === 0) return ['Nobody has been probing'];
-  const heads = ['SOURCE', 'SINCE', 'LAST', 'POINTS', 'TRAPS', 'TRIES', 'KNOCKS', 'PORTS'];
+  const heads = ['SOURCE', 'SINCE', 'LAST', 'POINTS', 'TRAPS', 'TRIES', 'SCANS', 'KNOCKS', 'DENIED', 'PORTS'];
   const rows = strangers.map((stranger) => [
     paint(stranger.banned ? 'red' : 'bold', harmless(stranger.source)),
     localTime(Date.parse(stranger.since)),
@@ -41,14 +41,24 @@ export function describeStrangers(strangers: readonly WireStranger[], paint: Pai
     String(stranger.points),
     String(stranger.traps),
     String(stranger.closed),
+    String(stranger.scans),
     String(stranger.failed),
-    describePorts(stranger) + (stranger.banned ? paint('red', '  banned') : ''),
+    String(stranger.denied),
+    describeTouched(stranger) + (stranger.banned ? paint('red', '  banned') : ''),
   ]);
   return alignColumns([heads.map((head) => paint('dim', head)), ...rows]);
 }
 
-function describePorts({ ports, distinct }: WireStranger): string {
+/** Ports, and doors that were knocked on. */
+function describeTouched(stranger: WireStranger): string {
+  const { doors } = stranger;
+  const knocked = doors.length === 0 ? [] : [`knocked on ${doors.map(harmless).join(', ')}`];
+  return [...describePorts(stranger), ...knocked].join('; ') || '-';
+}
+
+function describePorts({ ports, distinct }: WireStranger): readonly string[] {
   const shown = ports.slice(0, SHOWN_PORTS).map(harmless).join(', ');
   const others = Math.max(distinct, ports.length) - Math.min(SHOWN_PORTS, ports.length);
-  return others > 0 ? `${shown} and ${count(others, 'other')}` : shown || '-';
+  if (ports.length === 0) return [];
+  return [others > 0 ? `${shown} and ${count(others, 'other')}` : shown];
 }

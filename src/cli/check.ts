@@ -3,7 +3,7 @@
  * would do to it; exit 0 when a daemon would take it, 1 when not.
  */
 
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { KnockdConfig } from '../config/knockd-conf.ts';
 import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
@@ -12,14 +12,12 @@ import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
 import { interfaceNames } from '../platform/interfaces.ts';
-import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { DEFAULT_CONFIG, KNOCKD_CONFIG, usualConfig } from './daemon-socket.ts';
 import { splitInterfaces } from './knockd-settings.ts';
 import { absolute, loadKnockdConf } from './load-knockd-conf.ts';
 import { isPosternToml, loadPosternToml } from './load-postern-toml.ts';
 import { paintFor, type Terminal } from './terminal.ts';
 import { count } from './wording.ts';
-
-const KNOCKD = '/etc/knockd.conf';
 
 export function addCheck(program: Command, end: (status: number) => void, terminal: Terminal): void {
   program
@@ -27,15 +25,18 @@ export function addCheck(program: Command, end: (status: number) => void, termin
     .description('check a configuration, and as root the host around it, and name all problems')
     .argument(
       '[file]',
-      `the configuration (default: that of --config, else ${DEFAULT_CONFIG}, or ${KNOCKD} where there is none)`,
+      `the configuration (default: that of --config, else ${DEFAULT_CONFIG}, or ${KNOCKD_CONFIG} where there is none)`,
     )
     .option('--strict', 'warnings count as errors', false)
     .option('--json', 'print the problems as one JSON array', false)
     .action(async (given: string | undefined, options: { strict: boolean; json: boolean }) => {
       const { stdout, stderr, environment } = terminal;
-      const standard = existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : KNOCKD;
-      const file = given ?? program.opts<{ config?: string }>().config ?? standard;
+      const named = given ?? program.opts<{ config?: string }>().config;
+      const file = named ?? usualConfig();
       const path = absolute(file);
+      // On the first line, so that nobody corrects one file and checks another.
+      if (named === undefined && !options.json)
+        stdout.write(`Checking ${file}${file === DEFAULT_CONFIG ? '' : ` (there is no ${DEFAULT_CONFIG})`}\n`);
       const isNative = isPosternToml(path);
       const loaded = isNative
         ? loadPosternToml(path, { shownAs: file, strict: options.strict })

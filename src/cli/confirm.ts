@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
 import { printAddress } from '../core/address.ts';
 import { confirmPending, type PendingChange, readPending } from '../store/pending-change.ts';
-import { complain, controlCommand } from './ask.ts';
+import { complain, controlCommand, withOrigin } from './ask.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
@@ -26,7 +26,7 @@ export function addConfirm(program: Command, end: (status: number) => void, term
         end(0);
       } catch (error) {
         if (!(error instanceof ControlError)) throw error;
-        complain(terminal, error);
+        complain(terminal, error.problem === 'no-daemon' ? withOrigin(error, command) : error);
         end(1);
       }
     });

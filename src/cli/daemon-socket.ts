@@ -1,6 +1,6 @@
 /** Which socket a command talks to: `--socket`, else what the configuration says, else the one of a configuration without a word about it. */
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { controlSocketOf } from '../config/control-socket.ts';
 import { ControlError } from '../control/client.ts';
@@ -10,6 +10,23 @@ import { isPosternToml } from './load-postern-toml.ts';
 
 export const DEFAULT_CONFIG = '/etc/postern/postern.toml';
 export const DEFAULT_SOCKET = '/var/lib/postern/control.sock';
+
+/** Where knockd keeps its own. */
+export const KNOCKD_CONFIG = '/etc/knockd.conf';
+
+/** The configuration that is meant when none is named: knockd's only where there is no other. */
+export function usualConfig(): string {
+  return !existsSync(DEFAULT_CONFIG) && existsSync(KNOCKD_CONFIG) ? KNOCKD_CONFIG : DEFAULT_CONFIG;
+}
+
+/** For whoever finds nobody there: why this socket was tried. */
+export function socketOrigin(command: Command): string {
+  const { config, socket } = command.optsWithGlobals<{ config?: string; socket?: string }>();
+  if (socket !== undefined) return 'as --socket says';
+  const file = config ?? DEFAULT_CONFIG;
+  if (!existsSync(absolute(file))) return `the usual one: there is no ${file}`;
+  return socketOf(command) === DEFAULT_SOCKET ? `the usual one: ${file} names no other` : `the one of ${file}`;
+}
 
 /** Throws a `ControlError` that says why it cannot be told. */
 export function socketOf(command: Command): string {

@@ -4,53 +4,36 @@
  */
 
 import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
+import { parsePosternToml } from '../config/postern-toml.ts';
 import type { WireStatus } from '../control/client.ts';
 import { ControlError, connectControl } from '../control/client.ts';
-import { parseAddress, sameAddress } from '../core/address.ts';
 import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { CAP_NET_ADMIN, CAP_NET_RAW, hasCapability } from '../platform/capabilities.ts';
-import { defaultRouteInterfaces } from '../platform/default-route.ts';
-import { addressesOf } from '../platform/interfaces.ts';
 import { landlockAbi } from '../platform/landlock.ts';
 import { readApplied, readPending } from '../store/pending-change.ts';
 import { jsonOption } from './arguments.ts';
 import { controlCommand } from './ask.ts';
-import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { DEFAULT_CONFIG, socketOf, usualConfig } from './daemon-socket.ts';
+import { broken, type Diagnosis, ok, warning } from './diagnosis.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { type LoadedToml, loadPosternToml } from './load-postern-toml.ts';
-import { callersSession } from './ssh-session.ts';
 import { type Format, paintFor, type Terminal } from './terminal.ts';
+import { judgeInterfaces, judgeWaysIn } from './ways-in.ts';
 import { count, harmless } from './wording.ts';
-
-/** One thing that was looked at. */
-export interface Diagnosis {
-  readonly check:
-    | 'configuration'
-    | 'secrets'
-    | 'firewall'
-    | 'interface'
-    | 'kernel'
-    | 'daemon'
-    | 'cage'
-    | 'clock'
-    | 'way in';
-  readonly status: 'ok' | 'warning' | 'broken';
-  readonly message: string;
-  readonly hint?: string;
-}
 
 interface Patient {
   readonly shown: string;
   readonly file: string;
   readonly loaded: LoadedToml;
   readonly status: WireStatus | ControlError;
+  /** As far as it is known. */
+  readonly stateDir: string | undefined;
   readonly terminal: Terminal;
 }
-
-type Check = Diagnosis['check'];
 
 const FORMATS: Readonly<Record<Diagnosis['status'], Format>> = { ok: 'green', warning: 'yellow', broken: 'red' };
 /** Further off than any clock that somebody has set right. */
@@ -76,19 +59,53 @@ async function diagnose(command: Command, terminal: Terminal): Promise<readonly 
   const file = absolute(shown);
   const loaded = loadPosternToml(file, { shownAs: shown, strict: false });
   const { config } = loaded;
-  const status = config ? await askDaemon(config) : new ControlError('no-daemon', 'not asked');
-  const patient: Patient = { shown, file, loaded, status, terminal };
-  const found = [...configuration(patient), ...secrets(patient), ...kernel()];
-  if (!config) return found;
+  const socket = config?.control.socket ?? socketFor(command);
+  const status = typeof socket === 'string' ? await askDaemon(socket) : socket;
+  const stateDir = config?.state.dir ?? (typeof socket === 'string' ? dirname(socket) : undefined);
+  const patient: Patient = { shown, file, loaded, status, stateDir, terminal };
+  const inForce = config ?? readInForce(stateDir);
   return [
-    ...found,
-    ...(await firewall(config)),
-    ...interfaces(config, terminal),
-    ...daemon(config, patient),
+    ...configuration(patient),
+    ...(config ? [] : goesOn(inForce, shown)),
+    ...secrets(patient),
+    ...kernel(),
+    ...(await firewall(inForce ?? parsed(ANY_SSH))),
+    ...(inForce ? judgeInterfaces(inForce, terminal) : []),
+    ...daemon(patient),
     ...cage(patient),
     ...clock(file, terminal),
-    ...waysIn(config, shown),
+    ...(inForce ? judgeWaysIn(inForce, shown) : []),
   ];
+}
+
+/** For what a broken file does not say: other firewalls are judged by the port that nobody wants to lose. */
+const ANY_SSH = '[door.ssh]\nprotect = ["tcp/22"]\n';
+
+function parsed(text: string | undefined): PosternConfig | undefined {
+  if (text === undefined) return undefined;
+  const result = parsePosternToml(text, { file: DEFAULT_CONFIG, directory: dirname(DEFAULT_CONFIG) });
+  return result.ok ? result.config : undefined;
+}
+
+function readInForce(stateDir: string | undefined): PosternConfig | undefined {
+  return stateDir === undefined ? undefined : parsed(readApplied(stateDir));
+}
+
+/** What is looked at although the file cannot be read. */
+function* goesOn(inForce: PosternConfig | undefined, shown: string): Generator<Diagnosis> {
+  const what = inForce
+    ? 'the rest of this is about the configuration in force'
+    : 'doors, interfaces and ways in are not looked at; the firewall is, for tcp/22';
+  yield warning('configuration', `Without a configuration that can be read, ${what}`, `postern check ${shown}`);
+}
+
+function socketFor(command: Command): string | ControlError {
+  try {
+    return socketOf(command);
+  } catch (error) {
+    if (error instanceof ControlError) return error;
+    throw error;
+  }
 }
 
 /** Lines for people. */
@@ -107,21 +124,9 @@ export function describeDiagnoses(
   });
 }
 
-function ok(check: Check, message: string): Diagnosis {
-  return { check, status: 'ok', message };
-}
-
-function warning(check: Check, message: string, hint: string): Diagnosis {
-  return { check, status: 'warning', message, hint };
-}
-
-function broken(check: Check, message: string, hint: string): Diagnosis {
-  return { check, status: 'broken', message, hint };
-}
-
-async function askDaemon({ control }: PosternConfig): Promise<WireStatus | ControlError> {
+async function askDaemon(socket: string): Promise<WireStatus | ControlError> {
   try {
-    using client = await connectControl(control.socket);
+    using client = await connectControl(socket);
     return await client.status();
   } catch (error) {
     if (error instanceof ControlError) return error;
@@ -137,7 +142,16 @@ function* configuration({ shown, loaded }: Patient): Generator<Diagnosis> {
   }
   if (config && problems.length === 0)
     yield ok('configuration', `${shown}: ${count(config.doors.length, 'door')}, no doubts`);
-  if (!config && problems.length === 0) yield broken('configuration', complaints.join(' '), 'Write one: postern init');
+  if (config || problems.length > 0) return;
+  // "postern check" without a file looks there.
+  const instead = shown === DEFAULT_CONFIG && usualConfig() !== shown ? usualConfig() : undefined;
+  if (instead === undefined) yield broken('configuration', complaints.join(' '), 'Write one: postern init');
+  else
+    yield broken(
+      'configuration',
+      `${complaints.join(' ')}; there is ${instead}, which is for knockd`,
+      `Make one of it: postern import ${instead} > ${shown}`,
+    );
 }
 
 /** Who can read the steps can open the door; who can write them owns it. */
@@ -183,7 +197,8 @@ function* kernel(): Generator<Diagnosis> {
 }
 
 /** Rules that bypass or outvote the guard. */
-async function firewall(config: PosternConfig): Promise<readonly Diagnosis[]> {
+async function firewall(config: PosternConfig | undefined): Promise<readonly Diagnosis[]> {
+  if (!config) return [];
   const { face, driver } = config.firewall;
   if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
   const resolved = await resolveFace(face);
@@ -194,32 +209,13 @@ async function firewall(config: PosternConfig): Promise<readonly Diagnosis[]> {
   return told.length > 0 ? told : [ok('firewall', `${driver}: this host's own rules let in who has a grant`)];
 }
 
-function* interfaces({ capture }: PosternConfig, { environment }: Terminal): Generator<Diagnosis> {
-  const outward = defaultRouteInterfaces();
-  const chosen = capture.interfaces.length > 0 ? capture.interfaces : outward;
-  const session = callersSession(environment);
-  const server = session && parseAddress(session.server);
-  const hint = `Write interfaces = [${[...new Set([...chosen, ...outward])].map((name) => `"${name}"`).join(', ')}] in [capture]`;
-  if (chosen.includes('any')) return yield ok('interface', 'knocks are heard on every interface');
-  if (server && !chosen.some((name) => addressesOf(name, true).some((address) => sameAddress(address, server)))) {
-    yield warning(
-      'interface',
-      `This session came in at ${session.server}, which is on none of ${chosen.join(', ')}: knocks from there are not heard`,
-      hint,
-    );
-  } else if (outward.length > 0 && !outward.some((name) => chosen.includes(name))) {
-    yield warning(
-      'interface',
-      `Knocks are heard on ${chosen.join(', ')}, and the way out is ${outward.join(', ')}`,
-      hint,
-    );
-  } else yield ok('interface', `knocks are heard on ${chosen.join(', ') || 'every interface'}`);
-}
-
-function* daemon(
-  config: PosternConfig,
-  { status, shown, loaded: { text }, terminal: { wallNow } }: Patient,
-): Generator<Diagnosis> {
+function* daemon({
+  status,
+  shown,
+  stateDir,
+  loaded: { config, text },
+  terminal: { wallNow },
+}: Patient): Generator<Diagnosis> {
   if (status instanceof ControlError) {
     return yield broken('daemon', status.message, status.hint ?? `Start it: posternd --config ${shown}`);
   }
@@ -228,12 +224,12 @@ function* daemon(
     const [message = '', ...hints] = each.split('\nhint: ');
     yield warning('daemon', message, hints[0] ?? 'See postern log');
   }
-  const pending = readPending(config.state.dir);
+  const pending = stateDir === undefined ? undefined : readPending(stateDir);
   if (pending) {
     const left = Math.max(0, Math.ceil((pending.until - wallNow()) / 1000));
     yield warning('daemon', `A change is on trial for another ${left} s`, `postern --config ${shown} confirm`);
   }
-  const applied = readApplied(config.state.dir);
+  const applied = config && readApplied(config.state.dir);
   if (applied !== undefined && applied !== text) {
     yield warning('daemon', `${shown} has changed since it was put in force`, `postern --config ${shown} apply`);
   }
@@ -276,25 +272,6 @@ function* clock(file: string, { wallNow }: Terminal): Generator<Diagnosis> {
       'Set the clock (timedatectl set-ntp true)',
     );
   } else yield ok('clock', 'goes forward');
-}
-
-/** With one way in, one mistake is enough. */
-function* waysIn({ doors, allow }: PosternConfig, shown: string): Generator<Diagnosis> {
-  const closed = doors.filter(({ knock }) => knock === undefined).map(({ name }) => name);
-  if (closed.length > 0)
-    yield warning(
-      'way in',
-      `Nobody can knock on ${closed.join(', ')}`,
-      'Add steps, or open by hand: postern open DOOR SOURCE',
-    );
-  if (doors.length === 0) return;
-  if (allow.length > 0) yield ok('way in', `trusted besides who knocks: ${count(allow.length, 'network')}`);
-  else
-    yield warning(
-      'way in',
-      'A knock is the only way in',
-      `Trust an address of yours: allow = ["192.0.2.7"] at the top of ${shown}, or keep a console at hand`,
-    );
 }
 
 function modeOf(path: string): number | undefined {

@@ -57,6 +57,7 @@ export function posternProgram(end: (status: number) => void, terminal: Terminal
     .description('Makes ports disappear and opens them to whoever brings the right knock')
     .version(readVersion())
     .enablePositionalOptions()
+    .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void stdout.write(text),

@@ -15,6 +15,7 @@ import { guardLock } from '../keeper/guard-lock.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { limitStrangers } from '../keeper/log-limit.ts';
 import { lockState } from '../keeper/state-lock.ts';
+import { onTrial, Trial } from '../keeper/trial.ts';
 import { Warden } from '../keeper/warden.ts';
 import { startWatchdog } from '../keeper/watchdog.ts';
 import {
@@ -120,25 +121,39 @@ async function run(given: Given, config: PosternConfig, text: string): Promise<n
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
   const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
+  let inForce = text;
   let read = text;
+  const trial = new Trial({
+    folder: config.state.dir,
+    record: (event) => warden.record(event),
+    latest: (types) => state.history.latest({ types }, 1)[0],
+    wallNow,
+    after,
+  });
   const warden: Warden = new Warden(
     {
       driver,
       state,
       version: readVersion(),
+      trial: () => trial.status(),
       warnings: async () => [...warnings, ...(await findings.lines())],
       say: limitStrangers((event, entry) => journal.event(event, entry), monotonicNow),
       whisper: (stage) => journal.stage(stage),
       load: () => {
         const next = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
         if (!next.config) throw new Refusal([...next.complaints, 'The configuration is unchanged'].join('\n'));
+        const objection = trial.objection(next.text ?? '', inForce);
+        if (objection !== undefined) throw new Refusal(objection);
         read = next.text ?? '';
-        return { config: next.config, warnings: next.complaints };
+        const standing = next.text === inForce ? trial.status() : undefined;
+        return { config: next.config, warnings: [...next.complaints, ...(standing ? [onTrial(standing)] : [])] };
       },
       loaded: (next) => {
         journal.configure(next.log);
         state.history.retain(retentionOf(next));
-        rememberApplied(config.state.dir, read, warn);
+        inForce = read;
+        rememberApplied(config.state.dir, inForce, warn);
+        trial.loaded();
         void resolveFace(next.firewall.face).then(({ face }) => findings.lookUp(next, face));
       },
       face: (current) => (current === config ? firstFace : resolveFace(current.firewall.face)),
@@ -171,7 +186,8 @@ async function run(given: Given, config: PosternConfig, text: string): Promise<n
   const control = await openControl(config.control.socket, warden, warn);
   for (const text of control?.warnings ?? []) warn(text);
 
-  rememberApplied(config.state.dir, read, warn);
+  rememberApplied(config.state.dir, inForce, warn);
+  trial.loaded();
   process.stdout.write('ready\n');
   notify('READY=1');
   const watchdogTime = takeWatchdogTime();
@@ -190,6 +206,7 @@ async function run(given: Given, config: PosternConfig, text: string): Promise<n
   notify('STOPPING=1');
   endWatchdog();
   await control?.close();
+  trial.release();
   await warden.stop();
   for (const release of locked) release();
   return leaveSoon(status);

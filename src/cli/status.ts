@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { WireSource, WireStatus } from '../control/client.ts';
 import { jsonOption } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
+import { DEFAULT_CONFIG } from './daemon-socket.ts';
 import { type Paint, paintFor, type Terminal } from './terminal.ts';
 import { alignColumns, count, harmless, placeText, timeLeft } from './wording.ts';
 
@@ -26,7 +27,7 @@ export function addStatus(program: Command, end: (status: number) => void, termi
 
 /** Lines for people. */
 export function describeStatus(status: WireStatus, paint: Paint): readonly string[] {
-  const { version, uptime_ms: uptime, firewall, mode, bans, allowed, warnings } = status;
+  const { version, uptime_ms: uptime, firewall, mode, bans, allowed, trial, warnings } = status;
   const lines = [
     `postern ${harmless(version)}, up ${timeLeft(uptime)}, ${harmless(firewall)}`,
     describeWatcher(status, paint),
@@ -35,6 +36,7 @@ export function describeStatus(status: WireStatus, paint: Paint): readonly strin
     ...describeDoors(status, paint),
   ];
   if (mode === 'observe') lines.push('', paint('yellow', 'It only observes: nothing is dropped'));
+  if (trial) lines.push('', describeTrial(trial, paint));
   for (const [head, sources] of [
     ['ALLOWED', allowed],
     ['BANNED', bans],
@@ -51,6 +53,12 @@ export function describeWarnings({ warnings }: WireStatus, paint: Paint): readon
     const [first = '', ...rest] = text.split('\n').map(harmless);
     return [`${paint('yellow', 'warning')}: ${first}`, ...rest];
   });
+}
+
+/** The command names the file, unless it is the usual one. */
+export function describeTrial({ file, remaining_ms }: NonNullable<WireStatus['trial']>, paint: Paint): string {
+  const command = `postern${file === DEFAULT_CONFIG ? '' : ` --config ${harmless(file)}`} confirm`;
+  return `${paint('yellow', 'on trial')} for another ${timeLeft(remaining_ms)}: ${command} keeps it, else what was before is back`;
 }
 
 function describeSources(head: string, sources: readonly WireSource[], paint: Paint): readonly string[] {

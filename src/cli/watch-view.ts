@@ -3,7 +3,7 @@
 import type { WireStatus } from '../control/client.ts';
 import type { WireEvent, WireStage } from '../control/wire-event.ts';
 import { LogLines } from './log-lines.ts';
-import { describeDoors, describeWarnings, describeWatcher } from './status.ts';
+import { describeDoors, describeTrial, describeWarnings, describeWatcher } from './status.ts';
 import type { Paint } from './terminal.ts';
 import { alignColumns, clockTime, count, cutTo, harmless, timeLeft, widthOf } from './wording.ts';
 
@@ -71,6 +71,7 @@ export class WatchView {
         ...this.#section(this.#drawKnocks(now), Math.max(2, Math.floor(rows * 0.25))),
         '',
       );
+      if (status.trial) lines.push(describeTrial(status.trial, this.#paint), '');
       lines.push(...describeWarnings(status, this.#paint));
     }
     const foot = this.#drawFoot();
@@ -136,6 +137,9 @@ function agedBy(status: WireStatus, elapsed: number): WireStatus {
   return {
     ...status,
     uptime_ms: status.uptime_ms + elapsed,
+    ...(status.trial && {
+      trial: { ...status.trial, remaining_ms: Math.max(0, status.trial.remaining_ms - elapsed) },
+    }),
     doors: status.doors.map((door) => ({
       ...door,
       grants: door.grants.map((grant) => ({ ...grant, remaining_ms: left(grant.remaining_ms) })),

@@ -1,4 +1,7 @@
-/** `postern watch`: doors, grants counting down and knocks arriving, live. Without a terminal it is text, a line an event. */
+/**
+ * `postern watch`: doors, grants counting down and knocks arriving, live. At a terminal that cannot be drawn on it is text, a line an event;
+ * into a pipe or a file it is what there is at the moment, once: whoever wants to follow there has `postern log --follow`.
+ */
 
 import type { Command } from 'commander';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
@@ -14,16 +17,26 @@ import { WatchView } from './watch-view.ts';
 
 export function addWatch(program: Command, end: (status: number) => void, terminal: Terminal): void {
   controlCommand(program, 'watch')
-    .description('watch doors, grants and knocks live, until q or Ctrl-C')
+    .description('watch doors, grants and knocks live, until q or Ctrl-C; without a terminal, show them once')
     .action(async (_: object, command: Command) => {
       const { stdout, environment } = terminal;
       const live = stdout.isTTY && environment.TERM !== 'dumb';
       end(
         await ask(command, terminal, (client) =>
-          live ? watchLive(client, socketOf(command), terminal) : watchPlainly(client, terminal),
+          live
+            ? watchLive(client, socketOf(command), terminal)
+            : stdout.isTTY
+              ? watchPlainly(client, terminal)
+              : showOnce(client, terminal),
         ),
       );
     });
+}
+
+async function showOnce(client: ControlClient, { stdout, stderr, environment }: Terminal): Promise<number> {
+  for (const line of describeStatus(await client.status(), paintFor(stdout, environment))) stdout.write(`${line}\n`);
+  stderr.write('postern: This is no terminal: what happens from now on is told by postern log --follow (--json)\n');
+  return 0;
 }
 
 async function watchPlainly(client: ControlClient, terminal: Terminal): Promise<number> {
@@ -61,6 +74,9 @@ const CHANGING = new Set([
   'unbanned',
   'reloaded',
   'restored',
+  'applied',
+  'confirmed',
+  'reverted',
 ]);
 
 async function watchLive(first: ControlClient, socket: string, terminal: Terminal): Promise<number> {

@@ -38,6 +38,7 @@ export function* lintDoors(doors: readonly PosternDoor[], context: LintContext):
   const guarded = new Guarded(doors);
   for (const door of doors) {
     if (!context.unsure.has(door.name)) yield* at(['door', door.name], lintReach(door));
+    yield* at(['door', door.name, 'sources', 'deny'], lintDenied(door));
     yield* lintShared(door, guarded);
     const { knock } = door;
     if (!knock) continue;
@@ -166,6 +167,10 @@ function* lintReach({ name, protect, knock, allow, deny }: PosternDoor): Generat
       'Write an allow list alone',
     );
   }
+}
+
+/** What is denied that was not allowed: a slip in one of the two lists. */
+function* lintDenied({ allow, deny }: PosternDoor): Generator<Finding> {
   for (const prefix of deny) {
     if (allow.length === 0 || allow.some((own) => covers(own, prefix) || covers(prefix, own))) continue;
     const message = `The address "${printPrefix(prefix)}" in deny is not allowed anyway`;

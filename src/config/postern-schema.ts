@@ -73,7 +73,7 @@ const knock = table({
 
 const sources = table({
   allow: v.optional(
-    key(v.array(prefix), 'Who may knock: addresses and blocks. Leave it out for everybody.', {
+    key(v.pipe(v.array(prefix), v.minLength(1)), 'Who may knock: addresses and blocks. Leave it out for everybody.', {
       fallback: 'everybody',
       examples: [['192.0.2.0/24', '2001:db8::/32']],
       aliases: ['permit', 'trusted'],

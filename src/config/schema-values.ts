@@ -63,7 +63,7 @@ export const command = v.pipe(
   v.rawCheck(({ dataset, addIssue }) => {
     const program = dataset.typed ? dataset.value[0] : undefined;
     if (program === undefined || program.startsWith('/')) return;
-    const message = `Cannot run ${quote(program)}: the program of a hook is named by its whole path`;
+    const message = `Cannot run ${quote(program)}: a program is named by its whole path`;
     const hint = /\s/.test(program)
       ? 'Write every word as an item of its own: ["/usr/local/bin/told", "--door"]'
       : 'Write the path that "command -v" shows, such as "/usr/bin/logger"';

@@ -33,16 +33,17 @@ export function* lintSurroundings(
     yield { path: ['capture', 'interfaces'], about };
   }
   if (!canRun) return;
-  for (const { name, hooks } of doors) {
-    for (const [key, argv] of [
-      ['on_open', hooks.onOpen],
-      ['on_close', hooks.onClose],
-    ] as const) {
-      const program = argv?.[0];
-      if (program === undefined || canRun(program)) continue;
-      const message = `The program ${quote(program)} is not there, or must not be run`;
-      const about = finding('warning', message, 'Correct its path, or make it executable (chmod +x)');
-      yield { path: ['door', name, key], about };
-    }
+  const programs = [
+    { path: ['firewall', 'command'], argv: firewall.command },
+    ...doors.flatMap(({ name, hooks }) => [
+      { path: ['door', name, 'on_open'], argv: hooks.onOpen },
+      { path: ['door', name, 'on_close'], argv: hooks.onClose },
+    ]),
+  ];
+  for (const { path, argv } of programs) {
+    const program = argv?.[0];
+    if (program === undefined || canRun(program)) continue;
+    const message = `The program ${quote(program)} is not there, or must not be run`;
+    yield { path, about: finding('warning', message, 'Correct its path, or make it executable (chmod +x)') };
   }
 }

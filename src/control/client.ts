@@ -197,7 +197,7 @@ function explain(path: string, error: NodeJS.ErrnoException): ControlError {
       return new ControlError(
         'no-daemon',
         `No daemon at ${path}`,
-        'Start posternd, or name its configuration: postern --config FILE ... (knockd has no socket: it tells its log)',
+        'Start posternd (--config FILE), or name the configuration of the one that runs: postern --config FILE ... (knockd has no socket: it tells its log)',
       );
     case 'ECONNREFUSED':
       return new ControlError('no-daemon', `The daemon at ${path} does not run any more`, 'Start posternd');

@@ -41,8 +41,10 @@ export interface Stranger {
   readonly traps: number;
   readonly closed: number;
   readonly unused: number;
-  readonly failed: number;
   readonly scans: number;
+  readonly failed: number;
+  readonly denied: number;
+  readonly doors: readonly string[];
   /** Up to 32. */
   readonly ports: readonly string[];
   readonly distinct: number;
@@ -89,6 +91,8 @@ export interface Status {
   };
   /** Where banned sources are held; absent where they are dropped. */
   readonly tarpit?: TarpitStatus;
+  /** While a configuration is on trial: which file, and how long it takes until it is taken back. */
+  readonly trial?: { readonly file: string; readonly remaining_ms: number };
   /** Things the administrator should know: state in memory only, a guard that was removed, a confinement that is not complete. */
   readonly warnings: readonly string[];
 }
@@ -107,7 +111,8 @@ export interface DoorShown {
 
 export interface LogQuery {
   readonly door?: string;
-  readonly source?: string;
+  /** Any of these. */
+  readonly sources?: readonly string[];
   readonly types?: readonly HistoryType[];
   /** Wall time in milliseconds since 1970. */
   readonly since?: number;
@@ -146,6 +151,8 @@ export interface Controlled {
   attackers(limit: number | undefined): Promise<readonly Stranger[]>;
   /** Reads the configuration again; a broken one changes nothing, throws a `Refusal` that names every problem. */
   reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }>;
+  /** How events name a source: by its address and, where grants are for IPv6 networks, by its network. */
+  namesOf(source: string): readonly string[];
   log(query: LogQuery): Promise<readonly HistoryEntry[]>;
   /** Calls back for everything that happens until the result is called. */
   follow(heard: (event: LiveEvent) => void): () => void;

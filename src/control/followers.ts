@@ -68,5 +68,5 @@ export class Followers {
 function fits(filter: Filter, type: EventType, door: string | undefined, source: string | undefined): boolean {
   if (filter.types && !filter.types.includes(type)) return false;
   if (filter.door !== undefined && filter.door !== door) return false;
-  return filter.source === undefined || filter.source === source;
+  return filter.sources === undefined || (source !== undefined && filter.sources.includes(source));
 }

@@ -177,9 +177,10 @@ function readFor(value: unknown): number | undefined {
 }
 
 function readFilter<T extends EventType>(object: Fields, known: readonly T[]) {
+  const source = readSource(object, false);
   return {
     ...present('door', readName(object, 'door')),
-    ...present('source', readSource(object, false)),
+    ...present('sources', source === undefined ? undefined : [source]),
     ...present('types', readTypes(object.types, known)),
   };
 }

@@ -17,7 +17,7 @@ import { Pace } from './pace.ts';
 import { printAnswer, printFailure } from './protocol.ts';
 import { decodeRequest, REQUESTS, type Request } from './request.ts';
 import { listenAt } from './socket-file.ts';
-import { wireEntry, wireStranger } from './wire-event.ts';
+import { type Filter, wireEntry, wireStranger } from './wire-event.ts';
 
 export interface ControlPorts {
   readonly wallNow: () => number;
@@ -54,10 +54,13 @@ export async function serveControl(
   const pace = new Pace(ports);
   let turn: Promise<unknown> = Promise.resolve();
 
+  const withNames = <T extends Filter>(filter: T): T =>
+    filter.sources ? { ...filter, sources: filter.sources.flatMap((source) => controlled.namesOf(source)) } : filter;
+
   const follow = (connection: Connection, request: Request & { do: 'follow' }): void => {
     if (ends.has(connection)) throw new Refusal('This connection follows already: make another');
     if (followers.count >= MOST_FOLLOWERS) throw new Refusal(`Too many are following: ${MOST_FOLLOWERS} at most`);
-    const follower = { filter: request.filter, hear: (line: string) => connection.tell(line) };
+    const follower = { filter: withNames(request.filter), hear: (line: string) => connection.tell(line) };
     followers.add(follower);
     connection.follow();
     ends.set(connection, () => {
@@ -89,7 +92,7 @@ export async function serveControl(
       case 'attackers':
         return (await controlled.attackers(request.limit)).map(wireStranger);
       case 'log':
-        return (await controlled.log(request.query)).map(wireEntry);
+        return (await controlled.log(withNames(request.query))).map(wireEntry);
       case 'reload':
         return controlled.reload();
       case 'follow':

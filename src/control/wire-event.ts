@@ -23,6 +23,9 @@ export const HISTORY_WORDS: Readonly<Record<HistoryType, string>> = {
   restored: 'somebody else had removed the guard, and it was put back',
   started: 'the daemon started',
   reloaded: 'the configuration was read again',
+  applied: 'a configuration was put in force on trial',
+  confirmed: 'a trial was confirmed, the configuration stays',
+  reverted: 'a trial was not confirmed, and what was in force before is back',
   stopped: 'the daemon stopped',
   warned: 'something needs the administrator',
   omitted: 'so many events were not recorded, for want of room',
@@ -33,7 +36,8 @@ export type EventType = HistoryType | 'stage';
 
 export interface Filter {
   readonly door?: string;
-  readonly source?: string;
+  /** Any of these. */
+  readonly sources?: readonly string[];
   readonly types?: readonly EventType[];
 }
 

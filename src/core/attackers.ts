@@ -3,7 +3,7 @@
  * way to others is remembered in a count-min sketch (Cormode, Muthukrishnan 2005), so that a source that comes back does not begin at nothing.
  *
  * The score is a leaky bucket. Points: 1 for a connection to a protected port without a grant and for a knock that failed, 3 for each ten
- * different ports touched (a scan), 5 for a trap. As many points as the limit are forgotten, evenly, in the time `within`.
+ * different ports touched (a scan), 5 for a trap; none for a knock that was merely too slow, or right and not admitted. As many points as the limit are forgotten, evenly, in the time `within`.
  * Time is an argument in milliseconds; wall time, since people read it.
  */
 
@@ -15,20 +15,25 @@ export const POINTS = { closed: 1, failed: 1, scan: 3, trap: 5 } as const;
 
 /** Different ports that make a scan, and every further step of one. */
 export const SCAN_PORTS = 10;
-/** Ports that are remembered of one source. */
+/** Ports and doors that are remembered of one source. */
 const KNOWN_PORTS = 32;
+const KNOWN_DOORS = 8;
 
 export interface Attacker {
   readonly source: Address;
   /** Wall time of the first and the latest deed. */
   readonly since: number;
   readonly last: number;
-  /** Packets to traps, to protected ports without a grant, to ports where nothing is; knocks that failed; how often it was a scan. */
+  /** Packets to traps, to protected ports without a grant, to ports where nothing is; how often it was a scan. */
   readonly traps: number;
   readonly closed: number;
   readonly unused: number;
-  readonly failed: number;
   readonly scans: number;
+  /** Knocks that failed, and right ones that opened nothing: the source was not admitted. */
+  readonly failed: number;
+  readonly denied: number;
+  /** Doors that were knocked on in vain, up to 8. */
+  readonly doors: readonly string[];
   /** Up to 32 different ports, as they were first touched. */
   readonly ports: readonly PortName[];
   /** How many different ones, at least. */
@@ -56,7 +61,11 @@ export interface Verdict {
   readonly scanned: boolean;
 }
 
-type Entry = { -readonly [Key in keyof Attacker]: Attacker[Key] } & { ports: PortName[]; weight: number };
+type Entry = { -readonly [Key in keyof Attacker]: Attacker[Key] } & {
+  ports: PortName[];
+  doors: string[];
+  weight: number;
+};
 
 const ROWS = 4;
 const COLUMNS = 2048;
@@ -102,12 +111,21 @@ export class Attackers {
     return { attacker: entry, scanned: further > 0 };
   }
 
-  /** A knock of this source's has failed. */
-  failed(source: Address, now: number): Verdict {
+  /** A knock of this source's on a door has failed; one that was merely too slow costs no points. */
+  failed(source: Address, door: string, now: number, slow = false): Verdict {
     const entry = this.#entry(source, now);
     entry.failed += 1;
-    this.#give(entry, POINTS.failed, 1);
+    noteDoor(entry.doors, door);
+    this.#give(entry, slow ? 0 : POINTS.failed, 1);
     return { attacker: entry, scanned: false };
+  }
+
+  /** It knocked right and was not let in. */
+  denied(source: Address, door: string, now: number): void {
+    const entry = this.#entry(source, now);
+    entry.denied += 1;
+    noteDoor(entry.doors, door);
+    this.#give(entry, 0, 1);
   }
 
   /** Its points are paid off: it was banned for them, or has shown that it knows the knock. */
@@ -125,7 +143,7 @@ export class Attackers {
     return [...this.#entries.values()]
       .sort((x, y) => y.weight - x.weight || y.last - x.last)
       .slice(0, most)
-      .map(({ weight: _, ...attacker }) => ({ ...attacker, ports: [...attacker.ports] }));
+      .map(({ weight: _, ...attacker }) => ({ ...attacker, ports: [...attacker.ports], doors: [...attacker.doors] }));
   }
 
   #entry(source: Address, now: number): Entry {
@@ -145,8 +163,10 @@ export class Attackers {
       traps: 0,
       closed: 0,
       unused: 0,
-      failed: 0,
       scans: 0,
+      failed: 0,
+      denied: 0,
+      doors: [],
       ports: [],
       distinct: 0,
       points: 0,
@@ -187,4 +207,8 @@ export class Attackers {
       (_, row) => row * COLUMNS + (keyedHash(this.#seed, a, b ^ (row << 24), c, d) & (COLUMNS - 1)),
     );
   }
+}
+
+function noteDoor(doors: string[], door: string): void {
+  if (doors.length < KNOWN_DOORS && !doors.includes(door)) doors.push(door);
 }

@@ -39,6 +39,10 @@ export type HistoryType =
   | 'restored'
   | 'started'
   | 'reloaded'
+  /** A configuration was put in force on trial; it stays; what was before is back. The reason names the trial. */
+  | 'applied'
+  | 'confirmed'
+  | 'reverted'
   | 'stopped'
   /** Something needs the administrator. */
   | 'warned'

@@ -8,7 +8,7 @@
  * - How many different ports a source touched is exact up to eight and an estimate beyond (a bitmap, linear counting: Whang et al. 1990).
  */
 
-import type { Address } from './address.ts';
+import { type Address, sameAddress } from './address.ts';
 import { DistinctCount } from './distinct-count.ts';
 import type { Protocol } from './door.ts';
 import { type HashSeed, keyedHash } from './keyed-hash.ts';
@@ -106,14 +106,21 @@ export class Sightings {
     const slots = this.#slots.filter((slot) => slot !== undefined).sort((x, y) => y.weight - x.weight);
     this.#slots.fill(undefined);
     this.#filled = 0;
-    return slots.slice(0, MOST_TOLD).map(({ source, traps, closed, unused, ports, low, high }) => ({
-      source,
-      traps,
-      closed,
-      unused,
-      ports: ports.map(({ protocol, port }) => ({ protocol, port })),
-      distinct: Math.max(ports.length, ports.length < MOST_PORTS ? 0 : estimate(low, high)),
-    }));
+    return slots.slice(0, MOST_TOLD).map(tell);
+  }
+
+  /** What is to be told of one source, before its time; then nothing of it is to be told any more. */
+  takeOf(source: Address): Sighting | undefined {
+    const { a, b, c, d } = source;
+    const first = (keyedHash(this.#seed, a, b, c, d) & (SETS - 1)) * WAYS;
+    for (let at = first; at < first + WAYS; at += 1) {
+      const slot = this.#slots[at];
+      if (!slot || !sameAddress(slot.source, source)) continue;
+      this.#slots[at] = undefined;
+      this.#filled--;
+      return tell(slot);
+    }
+    return undefined;
   }
 
   #isRepeat(hash: number, { protocol, port, sourcePort, sequence }: PortName & PacketTail, now: number): boolean {
@@ -163,6 +170,17 @@ export class Sightings {
 interface PacketTail {
   readonly sourcePort: number;
   readonly sequence: number;
+}
+
+function tell({ source, traps, closed, unused, ports, low, high }: Slot): Sighting {
+  return {
+    source,
+    traps,
+    closed,
+    unused,
+    ports: ports.map(({ protocol, port }) => ({ protocol, port })),
+    distinct: Math.max(ports.length, ports.length < MOST_PORTS ? 0 : estimate(low, high)),
+  };
 }
 
 /** Linear counting: of `BITS` bits, those still off tell how many things were thrown at them. A full map says many. */

@@ -17,6 +17,7 @@ import { admits, type DoorPolicy, networkOf } from '../core/policy.ts';
 import type { FirewallDriver, Grant } from '../firewall/driver.ts';
 import { timeLeft } from '../store/due.ts';
 import type { GrantRow, GrantRows } from '../store/rows.ts';
+import { standsForItsLink } from './asked-source.ts';
 import type { DueCloses } from './due-closes.ts';
 import { Turns } from './turns.ts';
 
@@ -45,7 +46,10 @@ export interface GrantPorts {
 /** How an opening ended. */
 export type Opening =
   | { readonly opened: LiveGrant }
-  | { readonly denied: 'source' | 'limit' | 'open already' | 'no such door' | 'firewall'; readonly detail?: string };
+  | {
+      readonly denied: 'source' | 'link' | 'limit' | 'open already' | 'no such door' | 'firewall';
+      readonly detail?: string;
+    };
 
 /** After a firewall that does not end grants by itself has refused to close one. */
 const AGAIN = 5000;
@@ -84,13 +88,13 @@ export class Grants {
 
   /** The doors that are open for a source. */
   doorsOf(source: Address): readonly string[] {
-    const place = this.#place(source);
+    const place = this.placeOf(source);
     return [...this.#doors.keys()].filter((door) => this.#held.has(keyOf(door, place)));
   }
 
   /** Opens a door for a source, or renews its grant. */
   open(name: string, source: Address, how: { via: Via; user?: string; duration?: number }): Promise<Opening> {
-    const place = this.#place(source);
+    const place = this.placeOf(source);
     return this.#turns.run(keyOf(name, place), () => this.#open(name, place, source, how));
   }
 
@@ -99,7 +103,7 @@ export class Grants {
    * hand. Sessions are treated as the door says.
    */
   close(name: string, source: Address, reason: string, user?: string): Promise<boolean> {
-    const place = this.#place(source);
+    const place = this.placeOf(source);
     const key = keyOf(name, place);
     return this.#turns.run(key, async () => {
       await this.#ports.driver.close(name, place);
@@ -158,6 +162,11 @@ export class Grants {
     );
   }
 
+  /** What the firewall keeps a source by: its address, or its IPv6 network. */
+  placeOf(source: Address): Address {
+    return networkOf(source, family(source) === 4 ? 32 : this.#ipv6Prefix());
+  }
+
   /** Stops the timers; grants stand to their time. */
   release(): void {
     for (const held of this.#held.values()) held.cancel();
@@ -195,7 +204,8 @@ export class Grants {
     } catch (error) {
       this.#opening.delete(key);
       takeBack?.();
-      if (earlier) this.#ports.rows.put(earlier);
+      // What it was to renew may have ended meanwhile, with its door.
+      if (earlier && this.#held.has(key)) this.#ports.rows.put(earlier);
       else this.#ports.rows.end({ door: name, source: printAddress(source) });
       const detail = (error as Error).message;
       record({ type: 'denied', door: name, source: printAddress(source), reason: 'firewall', via: how.via, detail });
@@ -220,6 +230,7 @@ export class Grants {
     // By hand, the administrator decides; the limit and the lists are for strangers.
     if (via === 'hand') return undefined;
     if (!admits(door, source)) return 'source';
+    if (standsForItsLink(source, this.#ipv6Prefix())) return 'link';
     if (before) return door.renew ? undefined : 'open already';
     return door.limit !== undefined && this.#taken(door.name) >= door.limit ? 'limit' : undefined;
   }
@@ -241,6 +252,8 @@ export class Grants {
 
   async #reopen(row: GrantRow, source: Address, left: number): Promise<void> {
     const grant = { door: row.door, source, via: row.via, ...userOf(row) };
+    // Written anew: a clock that was set back is not to give it its whole time again with every start.
+    this.#put(row.door, source, row, left, row.opened);
     this.#ports.closes?.opening(row.door, source, left);
     try {
       await this.#ports.driver.open(toGrant(grant, left));
@@ -333,11 +346,6 @@ export class Grants {
       via: how.via,
       ...userOf(how),
     });
-  }
-
-  /** What the firewall keeps a source by: its address, or its IPv6 network. */
-  #place(source: Address): Address {
-    return networkOf(source, family(source) === 4 ? 32 : this.#ipv6Prefix());
   }
 }
 

@@ -205,7 +205,7 @@ function startWatcher(source: Source, sockets: CaptureSockets | undefined, compl
       source.kind,
       ...descriptors.map((_, index) => String(FIRST_DESCRIPTOR + index)),
     ],
-    { descriptors, argv0: 'postern-watcher' },
+    { descriptors, argv0: 'postern-watcher', uid },
   );
   complaints.read(program.complaints);
   return endingTogether(program, captures);

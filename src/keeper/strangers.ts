@@ -49,6 +49,8 @@ export type Safe = 'trusted' | 'allowed' | 'granted' | 'session' | 'link';
 export class Strangers {
   readonly #ports: StrangerPorts;
   readonly #attackers: Attackers;
+  /** Verdicts that are not carried out yet, by source. */
+  readonly #judging = new Map<string, Promise<void>>();
   #settings: StrangerSettings;
   #full = false;
 
@@ -81,19 +83,28 @@ export class Strangers {
     const wallNow = this.#ports.wallNow();
     const verdict = this.#attackers.touched({ ...sighting, source, closed }, wallNow);
     this.#tell({ ...sighting, closed }, verdict);
-    void this.#judge(verdict.attacker);
+    this.#weigh(verdict.attacker);
   }
 
-  /** A knock of this source's has failed. */
-  failed(source: Address): void {
+  /** A knock of this source's on a door has failed; `slow` when all that was wrong is the time it took. */
+  failed(source: Address, door: string, slow = false): void {
     if (this.isTrusted(source) || this.#ports.allowed.get(source)) return;
-    void this.#judge(this.#attackers.failed(this.#block(source).address, this.#ports.wallNow()).attacker);
+    this.#weigh(this.#attackers.failed(this.#block(source).address, door, this.#ports.wallNow(), slow).attacker);
+  }
+
+  /** It knocked right, and was not let in. */
+  denied(source: Address, door: string): void {
+    if (this.isTrusted(source) || this.#ports.allowed.get(source)) return;
+    this.#attackers.denied(this.#block(source).address, door, this.#ports.wallNow());
   }
 
   /** May this source's right knock open a door? Ends what points have brought about. */
   async knocked(source: Address): Promise<boolean> {
     const { bans, record } = this.#ports;
-    this.#attackers.forgive(this.#block(source).address);
+    const place = this.#block(source).address;
+    this.#attackers.forgive(place);
+    // What it did just before must not ban it after its door is open.
+    await this.#judging.get(printAddress(place));
     const ban = bans.get(source);
     if (!ban) return true;
     if (ban.via !== 'points') return false;
@@ -105,6 +116,14 @@ export class Strangers {
     return true;
   }
 
+  /** Once at start, when grants and bans are known: a keeper that died between the two may have left both. */
+  async settle(): Promise<void> {
+    const { bans, grantsOf } = this.#ports;
+    for (const { source, via } of bans.live()) {
+      if (via === 'points' && grantsOf(source).length > 0) await bans.end(source, 'a right knock');
+    }
+  }
+
   /** Why this source must not be banned; undefined when it may. */
   async safe(source: Address): Promise<Safe | undefined> {
     if (this.isTrusted(source)) return 'trusted';
@@ -114,6 +133,14 @@ export class Strangers {
     const block = this.#block(source);
     if (this.#ports.grantsOf(block.address).length > 0) return 'granted';
     return (await this.#ports.hasSession(block)) ? 'session' : undefined;
+  }
+
+  #weigh(attacker: Attacker): void {
+    const key = printAddress(attacker.source);
+    const verdict: Promise<void> = Promise.all([this.#judging.get(key), this.#judge(attacker)]).then(() => {
+      if (this.#judging.get(key) === verdict) this.#judging.delete(key);
+    });
+    this.#judging.set(key, verdict);
   }
 
   async #judge(attacker: Attacker): Promise<void> {
@@ -135,6 +162,8 @@ export class Strangers {
     try {
       if ((await this.safe(source)) !== undefined) return;
       await bans.put(source, duration, { via: 'points', reason: `${Math.floor(points)} points` });
+      // It may have knocked right, or been allowed, meanwhile.
+      if ((await this.safe(source)) !== undefined) await bans.end(source, 'a right knock');
     } catch (error) {
       record({ type: 'warned', source: printAddress(source), detail: (error as Error).message });
     }

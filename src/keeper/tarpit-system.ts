@@ -34,7 +34,7 @@ export const TARPIT_SYSTEM: TarpitSystem = {
         JSON.stringify(limits),
         ...descriptors.map((_, index) => String(FIRST_DESCRIPTOR + index)),
       ],
-      { descriptors, argv0: 'postern-tarpit' },
+      { descriptors, argv0: 'postern-tarpit', uid },
     );
     complaints.read(program.complaints);
     return program;

@@ -15,8 +15,8 @@ import { decodeTarpitReport, type TarpitReport } from '../core/tarpit-messages.t
 import { SystemError } from '../platform/libc.ts';
 import { CagedProcess } from './caged-process.ts';
 import { Complaints } from './complaints.ts';
+import { describeConfinement } from './confinement-shown.ts';
 import { TARPIT_SYSTEM, type TarpitSystem } from './tarpit-system.ts';
-import { describeConfinement } from './watcher-shown.ts';
 
 export interface TarpitPorts {
   readonly warn: (detail: string) => void;

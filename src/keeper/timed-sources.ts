@@ -100,8 +100,11 @@ export class TimedSources {
     });
   }
 
-  /** Compares state and kernel at start; the kernel is right about what stands, and until when. */
-  async reconcile(standing: readonly TimedSource[]): Promise<void> {
+  /**
+   * Compares state and kernel at start; the kernel is right about what stands, and until when. What is kept is written anew: a clock that was set
+   * back is not to give it its whole time again with every start. `stood`: the kernel has lost nothing, so what it does not have was over.
+   */
+  async reconcile(standing: readonly TimedSource[], stood = false): Promise<void> {
     const { rows, put, wallNow } = this.#ports;
     const there = new Map(standing.map((each) => [printAddress(each.source), each]));
     for (const row of rows.all()) {
@@ -109,14 +112,18 @@ export class TimedSources {
       const held = there.get(row.source);
       const left = timeLeft(row.until, row.longest, wallNow());
       there.delete(row.source);
-      if (source && held) await this.#keep(source, Math.min(left || AGAIN, held.remaining), row);
-      else if (source && left > 0) {
+      if (source && held && left > 0) this.#keep(source, Math.min(left, held.remaining), row);
+      else if (source && held) {
+        // Nobody was there to end it.
+        this.#hold(source, 0, row);
+        await this.#expire(source);
+      } else if (source && left > 0 && !stood) {
         await put({ source, remaining: left });
-        this.#hold(source, left, row);
+        this.#keep(source, left, row);
       } else rows.end(row);
     }
     for (const { source, remaining } of there.values()) {
-      await this.#keep(source, remaining, { via: 'adopted', reason: '' });
+      this.#keep(source, remaining, { via: 'adopted', reason: '' });
     }
   }
 
@@ -134,7 +141,7 @@ export class TimedSources {
     for (const { cancel } of this.#held.values()) cancel();
   }
 
-  async #keep(source: Address, remaining: number, { via, user, reason }: Cause): Promise<void> {
+  #keep(source: Address, remaining: number, { via, user, reason }: Cause): void {
     const cause = { via, ...(user !== undefined && { user }), reason };
     if (Number.isFinite(remaining)) {
       const row: SourceRow = {

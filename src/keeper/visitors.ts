@@ -5,7 +5,7 @@
 
 import type { PosternConfig } from '../config/postern-config.ts';
 import { Refusal, type SourceStatus, type Stranger } from '../control/controlled.ts';
-import { type Address, isHost, parseAddress, printAddress, sameAddress } from '../core/address.ts';
+import { type Address, printAddress, sameAddress } from '../core/address.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
 import { contains, type Prefix } from '../core/policy.ts';
@@ -14,6 +14,7 @@ import { type FirewallDriver, FirewallError, type Standing } from '../firewall/d
 import { liveSessions } from '../firewall/sessions.ts';
 import { addressesOf } from '../platform/interfaces.ts';
 import type { State } from '../store/state.ts';
+import { readGuest, readHost } from './asked-source.ts';
 import { printPort, Strangers } from './strangers.ts';
 import { type LiveSource, TimedSources } from './timed-sources.ts';
 import { prefixOf } from './warden-config.ts';
@@ -82,10 +83,11 @@ export class Visitors {
     this.#strangers.configure(settingsOf(config));
   }
 
-  /** Once at start, when the guard stands. */
-  async reconcile({ bans, allowed }: Standing): Promise<void> {
-    await this.#bans.reconcile(bans);
-    await this.#allowed.reconcile(allowed);
+  /** Once at start, when the guard stands; `stood`: it did before. */
+  async reconcile({ bans, allowed }: Standing, stood: boolean): Promise<void> {
+    await this.#bans.reconcile(bans, stood);
+    await this.#allowed.reconcile(allowed, stood);
+    await this.#strangers.settle();
   }
 
   /** After somebody else has emptied the kernel's tables. */
@@ -103,8 +105,12 @@ export class Visitors {
     this.#strangers.sighted(sighting);
   }
 
-  failed(source: Address): void {
-    this.#strangers.failed(source);
+  failed(source: Address, door: string, slow = false): void {
+    this.#strangers.failed(source, door, slow);
+  }
+
+  denied(source: Address, door: string): void {
+    this.#strangers.denied(source, door);
   }
 
   /** May this source's right knock open a door? */
@@ -141,7 +147,7 @@ export class Visitors {
   }
 
   async allow(text: string, duration: number | undefined, user: string | undefined): Promise<SourceStatus> {
-    return this.#put(this.#allowed, readHost(text), duration, user);
+    return this.#put(this.#allowed, readGuest(text, this.#config.firewall.ipv6Prefix), duration, user);
   }
 
   async unban(text: string, user: string | undefined): Promise<boolean> {
@@ -201,19 +207,6 @@ const WHY_SAFE = {
 
 function settingsOf({ allow, doors, ban, firewall, mode }: PosternConfig) {
   return { trusted: allow, doors, ban, ipv6Prefix: firewall.ipv6Prefix, observe: mode === 'observe' };
-}
-
-/** What a person calls a source. Throws a `Refusal`. */
-export function readSource(text: string): Address {
-  const source = parseAddress(text);
-  if (!source) throw new Refusal(`"${text}" is not an IPv4 or IPv6 address`);
-  return source;
-}
-
-function readHost(text: string): Address {
-  const source = parseAddress(text);
-  if (!source || !isHost(source)) throw new Refusal(`"${text}" is not the address of a host`);
-  return source;
 }
 
 async function refused<T>(act: () => Promise<T>): Promise<T> {

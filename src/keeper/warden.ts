@@ -18,23 +18,26 @@ import {
 } from '../control/controlled.ts';
 import { type Address, printAddress } from '../core/address.ts';
 import { type HistoryEntry, type HistoryEvent, isByHand } from '../core/history.ts';
-import type { HashSeed } from '../core/keyed-hash.ts';
 import type { DoorPolicy } from '../core/policy.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
 import { openDriver } from '../firewall/drivers.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
+import { randomSeed } from '../platform/random-seed.ts';
 import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
+import { type Admission, admit } from './admission.ts';
+import { readGuest, readSource } from './asked-source.ts';
+import { describeConfinement } from './confinement-shown.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
 import type { KeeperEvent } from './events.ts';
-import { Grants, type Opening } from './grants.ts';
+import { Grants } from './grants.ts';
 import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
 import { Tarpit } from './tarpit.ts';
-import { readSource, Visitors } from './visitors.ts';
+import { Visitors } from './visitors.ts';
 import {
   changedFixedParts,
   countDoors,
@@ -45,7 +48,7 @@ import {
   watchedPorts,
   withPrefixOf,
 } from './warden-config.ts';
-import { describeConfinement, describeWatcher } from './watcher-shown.ts';
+import { describeWatcher } from './watcher-shown.ts';
 
 export interface WardenPorts {
   readonly driver: FirewallDriver;
@@ -60,7 +63,8 @@ export interface WardenPorts {
   /** A configuration that was loaded is in force. */
   readonly loaded: (config: PosternConfig) => void;
   readonly face: (config: PosternConfig) => Promise<Face>;
-  /** For `status`: what holds at the moment. */
+  /** For `status`: a configuration on trial, and what else holds at the moment. */
+  readonly trial: () => Status['trial'];
   readonly warnings: () => Promise<readonly string[]>;
   /** Nobody can listen any more. */
   readonly over: (reason: string) => void;
@@ -95,7 +99,7 @@ export class Warden implements Controlled {
     this.#ports = ports;
     this.#started = config;
     this.#config = config;
-    const record = (event: HistoryEvent): void => void this.#record(event);
+    const record = (event: HistoryEvent): void => void this.record(event);
     const hooks = new Hooks(record);
     this.#grants = new Grants(
       {
@@ -137,7 +141,7 @@ export class Warden implements Controlled {
       ipv6: true,
       packets: false,
       tell: (event) => this.#hear(event),
-      open: (door, source) => void this.#knocked(door, source),
+      open: (door, source) => void this.#admit(door.name, source, { via: 'knock' }),
       spendOneTime: () => ({ good: false, next: undefined }),
       publicPorts: (addresses) =>
         openPorts(publicListeningPorts(addresses), this.#config).filter((port) => port !== this.#tarpit.port),
@@ -145,12 +149,11 @@ export class Warden implements Controlled {
       ready: resolve,
       died: (how) => {
         this.#restarts++;
-        this.#record({ type: 'warned', detail: `the watcher ${how}, another was started` });
+        this.record({ type: 'warned', detail: `the watcher ${how}, another was started` });
       },
-      complained: (line) => this.#record({ type: 'warned', detail: `watcher: ${line}` }),
+      complained: (line) => this.record({ type: 'warned', detail: `watcher: ${line}` }),
       over: (reason) => this.#ports.over(reason ?? 'the capture ended'),
-      relaxed: (given) =>
-        this.#record({ type: 'warned', detail: `the capture filter is relaxed: ${given.join(', ')}` }),
+      relaxed: (given) => this.record({ type: 'warned', detail: `the capture filter is relaxed: ${given.join(', ')}` }),
     });
     this.#face = await this.#ports.face(this.#config);
     // From before the installation on, so that nobody removes the guard in between.
@@ -161,11 +164,11 @@ export class Warden implements Controlled {
       this.#tarpit.commit();
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);
-      await this.#visitors.reconcile(await driver.list());
+      await this.#visitors.reconcile(await driver.list(), stood);
     });
     this.#listening.start();
     await ready;
-    this.#record({
+    this.record({
       type: 'started',
       detail: `${countDoors(this.#config)}, ${driver.name}, ${interfaces.join(' ')}`,
     });
@@ -180,7 +183,7 @@ export class Warden implements Controlled {
     this.#listening?.stop();
     this.#grants.release();
     this.#visitors.release();
-    this.#record({ type: 'stopped' });
+    this.record({ type: 'stopped' });
     await this.#ports.driver.stop();
     this.#ports.state.close();
   }
@@ -193,6 +196,8 @@ export class Warden implements Controlled {
   async status(): Promise<Status> {
     const warnings = await this.#ports.warnings();
     const now = monotonicNow();
+    const trial = this.#ports.trial();
+    const problems = [this.#ports.state.problem(), this.#tarpit.problem];
     return {
       version: this.#ports.version,
       uptime_ms: Math.round(now - this.#born),
@@ -208,10 +213,8 @@ export class Warden implements Controlled {
       ...this.#visitors.standing(),
       watcher: describeWatcher(this.#listening, this.#restarts, this.#confinement),
       ...this.#tarpit.standing(),
-      warnings: [
-        ...warnings,
-        ...[this.#ports.state.problem(), this.#tarpit.problem].filter((text) => text !== undefined),
-      ],
+      ...(trial && { trial }),
+      warnings: [...warnings, ...problems.filter((text) => text !== undefined)],
     };
   }
 
@@ -226,7 +229,7 @@ export class Warden implements Controlled {
       ...(user !== undefined && { user }),
       ...(duration !== undefined && { duration }),
     } as const;
-    const opening: Opening = await this.#grants.open(name, readSource(source), how);
+    const opening = await this.#admit(name, readGuest(source, this.#config.firewall.ipv6Prefix), how);
     if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#config.firewall.ipv6Prefix);
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
   }
@@ -284,11 +287,15 @@ export class Warden implements Controlled {
       this.#visitors.configure(config);
       this.#listening?.configure(nativeDoors(config));
       this.#listening?.refreshPublicPorts();
-      this.#record({ type: 'reloaded', detail: countDoors(config) });
+      this.record({ type: 'reloaded', detail: countDoors(config) });
       const later = changedFixedParts(this.#started, read);
       const note = later.length > 0 ? [`takes effect with the next start: ${later.join(', ')}`] : [];
       return { doors: config.doors.length, warnings: [...warnings, ...note] };
     });
+  }
+
+  namesOf(source: string): readonly string[] {
+    return [source, printAddress(this.#grants.placeOf(readSource(source)))];
   }
 
   async log(query: Parameters<Controlled['log']>[0]): Promise<readonly HistoryEntry[]> {
@@ -315,10 +322,9 @@ export class Warden implements Controlled {
     return turn;
   }
 
-  async #knocked(door: NativeDoor, source: Address): Promise<void> {
-    if (await this.#visitors.knocked(source)) await this.#grants.open(door.name, source, { via: 'knock' });
-    else
-      this.#record({ type: 'denied', door: door.name, source: printAddress(source), reason: 'banned', via: 'knock' });
+  #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<Admission> {
+    const record = (event: HistoryEvent): void => void this.record(event);
+    return admit({ visitors: this.#visitors, grants: this.#grants, record }, door, source, how);
   }
 
   /** Somebody removed the guard: back it goes, at once and as often as it takes. */
@@ -331,11 +337,11 @@ export class Warden implements Controlled {
         await this.#ports.driver.install(this.#guard());
         await this.#grants.restore();
         await this.#visitors.restore();
-        this.#record({ type: 'restored' });
+        this.record({ type: 'restored' });
         this.#lostTold = false;
       } catch (error) {
         const detail = `the guard was removed and cannot be put back: ${(error as Error).message}`;
-        if (!this.#lostTold) this.#record({ type: 'warned', detail });
+        if (!this.#lostTold) this.record({ type: 'warned', detail });
         this.#lostTold = true;
         after(RESTORE_AGAIN, () => this.#restore());
       }
@@ -344,7 +350,7 @@ export class Warden implements Controlled {
 
   #hear(event: KeeperEvent): void {
     const entry = historyOf(event);
-    if (entry) this.#record(entry);
+    if (entry) this.record(entry);
     switch (event.type) {
       case 'advanced': {
         const of = this.#config.doors.find((door) => door.name === event.door)?.knock?.steps.length ?? 0;
@@ -355,13 +361,14 @@ export class Warden implements Controlled {
         return;
       }
       case 'failed':
-        return this.#visitors.failed(event.source);
+      case 'expired':
+        return this.#visitors.failed(event.source, event.door, event.type === 'expired');
       case 'sighted':
         return this.#visitors.sighted(event.sighting);
       case 'confined': {
         this.#confinement = describeConfinement(event.confinement);
-        if (!event.changed) return;
-        for (const note of event.confinement.notes) this.#record({ type: 'warned', detail: `watcher: ${note}` });
+        if (event.changed)
+          for (const note of event.confinement.notes) this.record({ type: 'warned', detail: `watcher: ${note}` });
         return;
       }
       default:
@@ -369,7 +376,8 @@ export class Warden implements Controlled {
     }
   }
 
-  #record(event: HistoryEvent): void {
+  /** Writes an event down, and tells whoever follows. */
+  record(event: HistoryEvent): void {
     const entry = this.#ports.state.history.append(event);
     if (isByHand(event)) this.#ports.state.history.flush();
     this.#ports.say(event, entry);
@@ -387,10 +395,4 @@ export class Warden implements Controlled {
     const there = names.length === 1 ? 'is' : 'are';
     throw new Refusal(`There is no door "${name}": there ${there} ${names.join(', ') || 'none'}`);
   }
-}
-
-/** 64 random bits. */
-function randomSeed(): HashSeed {
-  const [x = 0, y = 0] = crypto.getRandomValues(new Int32Array(2));
-  return [x, y];
 }

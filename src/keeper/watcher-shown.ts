@@ -1,13 +1,7 @@
-/** A confined process as `postern status` shows it. */
+/** The watcher as `postern status` shows it. */
 
 import type { Status } from '../control/controlled.ts';
-import type { Confinement, Counts } from '../core/messages.ts';
-
-/** `user 65527, landlock 7, seccomp`; what is not in force is said to be missing. */
-export function describeConfinement({ landlock, seccomp, uid }: Confinement): string {
-  const parts = [`user ${uid}`, landlock === undefined ? 'no landlock' : `landlock ${landlock}`];
-  return [...parts, seccomp ? 'seccomp' : 'no seccomp'].join(', ');
-}
+import type { Counts } from '../core/messages.ts';
 
 /** The watcher: of one that has not begun there is nothing to count. */
 export function describeWatcher(

@@ -7,6 +7,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { Duplex, type Readable } from 'node:stream';
+import { killAs } from './kill-as.ts';
 import { canSpawnSessions, type Ending, type RunningProgram, startSession } from './session.ts';
 
 export type { Ending, RunningProgram } from './session.ts';
@@ -128,7 +129,12 @@ export interface ConnectedProgram extends RunningProgram {
  */
 export function startConnected(
   argv: readonly [string, ...string[]],
-  options: { readonly descriptors: readonly (number | Readable | undefined)[]; readonly argv0: string },
+  options: {
+    readonly descriptors: readonly (number | Readable | undefined)[];
+    readonly argv0: string;
+    /** The user it becomes by itself, if it does: it can be killed as that one. */
+    readonly uid?: number;
+  },
 ): ConnectedProgram & { readonly complaints: Readable | undefined } {
   const descriptors = options.descriptors.filter((descriptor) => descriptor !== undefined);
   if (descriptors.length < options.descriptors.length) {
@@ -140,7 +146,17 @@ export function startConnected(
   }
   const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', 'pipe', 'pipe', ...descriptors];
   const { child, program } = start(argv, { detached: true, stdio, cwd: '/', env: {}, argv0: options.argv0 });
-  return { ...program, channel: channelOf(child), complaints: child?.stderr ?? undefined };
+  const { pid } = program;
+  const kill = (signal: NodeJS.Signals): void => {
+    if (pid === undefined || child?.exitCode !== null || child.signalCode !== null) return;
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM' || options.uid === undefined) return;
+      killAs(options.uid, pid, signal);
+    }
+  };
+  return { ...program, kill, channel: channelOf(child), complaints: child?.stderr ?? undefined };
 }
 
 /** Starts a program that outlives this one, holding the other end of its standard input: it reads end-of-file when this process dies. */

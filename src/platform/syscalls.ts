@@ -44,6 +44,7 @@ const TABLE = `
   geteuid          107 175
   getegid          108 177
   getppid          110 173
+  setresuid        117 147
   capget           125  90
   capset           126  91
   sigaltstack      131 132

@@ -8,7 +8,8 @@ import type { HistoryEntry, HistoryType } from '../core/history.ts';
 /** What to look for; all that is named has to fit. */
 export interface HistoryQuery {
   readonly door?: string;
-  readonly source?: string;
+  /** Any of these. */
+  readonly sources?: readonly string[];
   readonly user?: string;
   /** Any of these. */
   readonly types?: readonly HistoryType[];
@@ -44,7 +45,7 @@ export interface HistoryStore {
 export function fits(query: HistoryQuery, entry: HistoryEntry): boolean {
   return (
     (query.door === undefined || entry.door === query.door) &&
-    (query.source === undefined || entry.source === query.source) &&
+    (query.sources === undefined || (entry.source !== undefined && query.sources.includes(entry.source))) &&
     (query.user === undefined || entry.user === query.user) &&
     (query.types === undefined || query.types.includes(entry.type)) &&
     (query.reason === undefined || entry.reason === query.reason) &&

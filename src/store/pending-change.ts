@@ -49,6 +49,11 @@ export function confirmPending(folder: string): boolean {
   return true;
 }
 
+/** The trial never began: nothing was changed. */
+export function withdrawPending(folder: string): void {
+  rmSync(join(folder, 'pending.json'), { force: true });
+}
+
 /** The trial is over, and the change was taken back. */
 export function rejectPending(folder: string): void {
   renameSync(join(folder, 'pending.json'), join(folder, 'rejected.json'));

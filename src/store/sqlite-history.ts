@@ -89,11 +89,12 @@ function conditions(query: HistoryQuery, { after, before }: Bounds): { where: st
     terms.push(term);
     values.push(...operands);
   };
-  for (const column of ['door', 'source', 'user', 'reason'] as const) {
+  for (const column of ['door', 'user', 'reason'] as const) {
     const value = query[column];
     if (value !== undefined) add(`${column} = ?`, value);
   }
-  const { types, since } = query;
+  const { sources, types, since } = query;
+  if (sources !== undefined) add(`source IN (${sources.map(() => '?').join(', ')})`, ...sources);
   if (types !== undefined) {
     add(`type IN (${types.map(() => '?').join(', ')})`, ...types);
     // What is asked for most, who was let in, is not to be searched for among what a flood has left.

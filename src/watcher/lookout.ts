@@ -2,6 +2,8 @@
  * The watcher's eye for strangers: which packets give their sender away, and when that is told. What was seen goes out twice a second at
  * most, of no more than 64 sources (`core/sightings.ts`): a flood costs lines, not knocks.
  *
+ * Of a source that has knocked right, all is told before the opening is: afterwards nobody could say that it had no grant.
+ *
  * A step of a knock is never evidence, whatever else its port is. Without orders to watch anything, nothing is looked at.
  */
 
@@ -79,6 +81,12 @@ export class Lookout {
     if (this.#waiting || this.#sightings.empty) return;
     this.#waiting = true;
     this.#ports.after(TOLD_AFTER, () => this.#tell());
+  }
+
+  /** Tells now what is to be told of a source. */
+  tellOf(source: Address): void {
+    const sighting = this.#sightings.takeOf(source);
+    if (sighting) this.#ports.send({ type: 'sighted', sighting });
   }
 
   #touch({ protocol, destinationPort, flags }: Packet): Touch | undefined {

@@ -161,6 +161,7 @@ export class Watch implements PacketSink {
   #reportEvents(events: readonly KnockEvent[], now: number): void {
     for (const event of events) {
       const revision = this.#revisions[event.door] ?? 0;
+      if (event.type === 'opened') this.#lookout.tellOf(event.source);
       const allowed = event.type === 'opened' || (event.stage > 1 ? this.#earned : this.#cheap).take(now);
       if (!allowed || !this.#ports.send({ type: 'knock', revision, event })) this.#suppressed++;
       else if (this.#ports.replay && event.type === 'opened') this.#unanswered++;

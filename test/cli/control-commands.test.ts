@@ -1,7 +1,7 @@
 /** What the commands that talk to the daemon print, word for word, before a daemon that is only pretended. */
 
 import assert from 'node:assert/strict';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
@@ -102,8 +102,8 @@ test('`postern attackers` shows who has been probing, and how', async () => {
   assert.deepEqual(
     await at.postern('attackers'),
     done(`\
-SOURCE         SINCE                LAST                 POINTS  TRAPS  TRIES  KNOCKS  PORTS
-198.51.100.66  2030-01-31 11:00:00  2030-01-31 12:00:00  17.5    3      12     1       tcp/23, tcp/22, tcp/81 and 92 others  banned
+SOURCE         SINCE                LAST                 POINTS  TRAPS  TRIES  SCANS  KNOCKS  DENIED  PORTS
+198.51.100.66  2030-01-31 11:00:00  2030-01-31 12:00:00  17.5    3      12     9      1       0       tcp/23, tcp/22, tcp/81 and 92 others; knocked on ssh  banned
 `),
   );
   const { out } = await at.postern('attackers', '--json', '-n', '5');
@@ -111,6 +111,20 @@ SOURCE         SINCE                LAST                 POINTS  TRAPS  TRIES  K
   assert.deepEqual(at.daemon.calls, ['attackers 20', 'attackers 5']);
   await using quiet = await controlDaemon({ attackers: async () => [] });
   assert.deepEqual(await quiet.postern('attackers'), done('Nobody has been probing\n'));
+});
+
+test('`postern status` says that a configuration is on trial, and how it stays', async () => {
+  const trial = { file: '/etc/postern/postern.toml', remaining_ms: 41_500 };
+  await using at = await controlDaemon({ status: async () => ({ ...STATUS, trial }) });
+  assert.match(
+    (await at.postern('status')).out,
+    /^on trial for another 42s: postern confirm keeps it, else .* is back$/m,
+  );
+  assert.deepEqual(JSON.parse((await at.postern('status', '--json')).out).trial, trial);
+  await using other = await controlDaemon({
+    status: async () => ({ ...STATUS, trial: { ...trial, file: '/x.toml' } }),
+  });
+  assert.match((await other.postern('status')).out, /: postern --config \/x\.toml confirm keeps it/);
 });
 
 test('`postern status --json` is the status as the socket has it, on one line', async () => {
@@ -308,7 +322,7 @@ test('`postern log` asks for what its options say', async () => {
   ];
   assert.equal((await at.postern('log', ...words, '2030-01-31T11:00:00Z')).status, 0);
   assert.deepEqual(at.daemon.calls, [
-    `log ${JSON.stringify({ door: 'ssh', source: '2001:db8::1', types: ['opened', 'closed', 'denied'], since: ENTRIES[0]!.time - 3_600_000, limit: 5 })}`,
+    `log ${JSON.stringify({ door: 'ssh', sources: ['2001:db8::1'], types: ['opened', 'closed', 'denied'], since: ENTRIES[0]!.time - 3_600_000, limit: 5 })}`,
   ]);
 });
 
@@ -345,9 +359,18 @@ test('`postern log --follow` fails when the daemon goes away', async () => {
   assert.equal(terminal.err, 'postern: The daemon ended the connection\n');
 });
 
-test('`postern watch` without a terminal is text: the status, then a line an event', async () => {
+test('`postern watch` into a pipe shows what there is, once, and names what follows', async () => {
   await using at = await controlDaemon();
-  const terminal = new FakeTerminal();
+  assert.deepEqual(await at.postern('watch'), {
+    status: 0,
+    out: STATUS_TEXT,
+    err: 'postern: This is no terminal: what happens from now on is told by postern log --follow (--json)\n',
+  });
+});
+
+test('`postern watch` at a terminal that cannot be drawn on is text: the status, then a line an event', async () => {
+  await using at = await controlDaemon();
+  const terminal = new FakeTerminal({ columns: 80, rows: 24 }, { TERM: 'dumb' });
   const ended = at.runAt(terminal, 'watch');
   await terminal.waitFor(/BANNED/);
   at.daemon.happen({ kind: 'stage', time: ENTRIES[1]!.time, door: 'ssh', source: '192.0.2.9', stage: 1, of: 3 });
@@ -357,15 +380,26 @@ test('`postern watch` without a terminal is text: the status, then a line an eve
   assert.equal(terminal.out, `${STATUS_TEXT}\n2030-01-31 12:00:01  stage     ssh   192.0.2.9    ●○○\n`);
 });
 
-const NO_DAEMON = (socket: string) =>
-  `postern: No daemon at ${socket}\nhint: Start posternd, or name its configuration: postern --config FILE ... (knockd has no socket: it tells its log)\n`;
+const NO_DAEMON = (socket: string, origin: string) =>
+  `postern: No daemon at ${socket} (${origin})\nhint: Start posternd (--config FILE), or name the configuration of the one that runs: postern --config FILE ... (knockd has no socket: it tells its log)\n`;
 
-test('without a daemon, every command says where it looked', async () => {
+test('without a daemon, every command says where it looked, and why there', async () => {
   await using at = await controlDaemon();
   await at.stop();
   for (const words of [['status'], ['open', 'ssh', '192.0.2.7'], ['close', 'ssh'], ['log'], ['watch'], ['reload']]) {
-    assert.deepEqual(await at.postern(...words), { status: 1, out: '', err: NO_DAEMON(at.socket) });
+    assert.deepEqual(await at.postern(...words), {
+      status: 1,
+      out: '',
+      err: NO_DAEMON(at.socket, `the one of ${at.config}`),
+    });
   }
+  const nowhere = join(at.folder, 'nowhere.sock');
+  assert.equal((await at.postern('--socket', nowhere, 'status')).err, NO_DAEMON(nowhere, 'as --socket says'));
+  const bare = join(at.folder, 'bare.toml');
+  writeFileSync(bare, '[door.ssh]\nprotect = ["tcp/22"]\n');
+  const { err } = await at.postern('--config', bare, 'status');
+  const usual = '/var/lib/postern/control.sock';
+  if (!existsSync(usual)) assert.equal(err, NO_DAEMON(usual, `the usual one: ${bare} names no other`));
 });
 
 test('a socket without permission names the group', { skip: process.geteuid?.() !== 0 && 'needs root' }, async () => {
@@ -397,6 +431,10 @@ test('`--config` and `--socket` are taken before and after the command', async (
 const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
   [['dance'], /^postern: unknown command 'dance'/],
   [['open', 'ssh'], /^postern: missing required argument 'source'/],
+  [
+    ['ban', '192.0.2.0/24'],
+    /Write one address such as "192\.0\.2\.7": blocks are for the file, allow = \["192\.0\.2\.0\/24"\] in postern\.toml/m,
+  ],
   [['open', 'ssh', '1..2.3'], /Write an IP address such as "192\.0\.2\.7"\.$/m],
   [['open', 'ssh', '192.0.2.7', '--for', '30'], /Add a unit: "30s" is seconds/],
   [['close'], /^postern: missing required argument 'door'/],

@@ -168,3 +168,13 @@ test('`postern watch` waits for a daemon that went away', async () => {
   terminal.press('q');
   assert.equal(await ended, 0);
 });
+
+test('The view counts a trial down', () => {
+  const view = new WatchView(plain);
+  view.hearStatus({ ...STATUS, trial: { file: '/etc/postern/postern.toml', remaining_ms: 41_500 } }, 0);
+  const lines = view.draw({ columns: 120, rows: 30 }, 2000, 0);
+  assert.ok(
+    lines.some((line) => line.startsWith('on trial for another 40s: postern confirm keeps it')),
+    lines.join('\n'),
+  );
+});

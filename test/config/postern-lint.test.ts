@@ -145,7 +145,7 @@ describe('parsePosternToml() warns of', () => {
       '1: Nobody can open the door "web": deny covers every address',
     ]);
     assert.deepEqual(sources('allow = ["10.0.0.0/8"], deny = ["192.0.2.1"]'), [
-      '1: The address "192.0.2.1" in deny is not allowed anyway',
+      '3: The address "192.0.2.1" in deny is not allowed anyway',
     ]);
     assert.deepEqual(sources('allow = ["10.0.0.0/8"], deny = ["10.0.0.66"]'), []);
   });

@@ -332,7 +332,7 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
     ],
     [
       line('on_open = ["logger"]'),
-      '2: Cannot run "logger": the program of a hook is named by its whole path',
+      '2: Cannot run "logger": a program is named by its whole path',
       'Write the path that "command -v" shows, such as "/usr/bin/logger"',
     ],
     [
@@ -410,7 +410,7 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
     ],
     [
       section('firewall', 'driver = "command"\ncommand = ["firewall"]'),
-      '3: Cannot run "firewall": the program of a hook is named by its whole path',
+      '3: Cannot run "firewall": a program is named by its whole path',
       'Write the path that "command -v" shows, such as "/usr/bin/logger"',
     ],
     [

@@ -30,6 +30,14 @@ test('a firewall that this system cannot have is an error; interfaces and progra
   ]);
 });
 
+test('a program that is the firewall is looked for as well', () => {
+  const text =
+    '[firewall]\ndriver = "command"\ncommand = ["/usr/local/sbin/firewall"]\n[door.web]\nprotect = ["tcp/80"]\n';
+  assert.deepEqual(problems(text, { canRun: () => false }), [
+    '3: warning: The program "/usr/local/sbin/firewall" is not there, or must not be run (Correct its path, or make it executable (chmod +x))',
+  ]);
+});
+
 test('what is not known of the host is not judged', () => {
   assert.deepEqual(problems(FILE, {}), []);
   assert.deepEqual(problems(FILE.replace('"eth0", "wg7"', '"any"'), { interfaces: ['lo'] }), []);

@@ -4,7 +4,17 @@ import assert from 'node:assert/strict';
 import { isIP, SocketAddress } from 'node:net';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Address, family, ipv4, isHost, parseAddress, printAddress, sameAddress } from '../../src/core/address.ts';
+import {
+  type Address,
+  family,
+  ipv4,
+  isHost,
+  isLinkLocal,
+  isLoopback,
+  parseAddress,
+  printAddress,
+  sameAddress,
+} from '../../src/core/address.ts';
 
 const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
 // Whole words of random bits hardly ever have zero groups, which is all that printing is about.
@@ -197,4 +207,29 @@ test('`sameAddress()` looks at every word', () => {
       assert.ok(!sameAddress(one, { ...one, [name]: one[name] ^ (1 << bit) }));
     }),
   );
+});
+
+test('`isLoopback()` knows 127/8 and ::1, and nothing beside them', () => {
+  const answer = (input: string): boolean => isLoopback(parseAddress(input)!);
+  for (const input of ['127.0.0.1', '127.0.0.0', '127.255.255.255', '::1']) assert.ok(answer(input), input);
+  const others = [
+    '126.255.255.255',
+    '128.0.0.0',
+    '0.0.0.127',
+    '0.0.0.1',
+    '255.0.0.1',
+    '::',
+    '::2',
+    '::1:0:0:1',
+    '1::1',
+  ];
+  for (const input of [...others, '0:1::1', '::127.0.0.1', '7f00::', '::7f00:0:1']) assert.ok(!answer(input), input);
+});
+
+test('`isLinkLocal()` knows fe80::/10, and nothing beside it', () => {
+  const answer = (input: string): boolean => isLinkLocal(parseAddress(input)!);
+  for (const input of ['fe80::', 'fe80::1', 'febf:ffff::', 'fe80:1::1', 'fe81::']) assert.ok(answer(input), input);
+  for (const input of ['fe7f::', 'fec0::', 'ff80::', '7e80::', '169.254.0.1', '254.128.0.1', '::']) {
+    assert.ok(!answer(input), input);
+  }
 });

@@ -24,6 +24,15 @@ test('`Allowance.take()` refills nothing when the clock steps back', () => {
   assert.equal(allowance.take(1100), true);
 });
 
+test('`Allowance.take()` takes nothing away when the clock steps back, and does not count the way twice', () => {
+  const allowance = new Allowance({ perSecond: 10, burst: 5 });
+  assert.equal(taken(allowance, 2, 1000), 2);
+  assert.equal(allowance.take(0), true);
+  assert.equal(allowance.left, 2);
+  assert.equal(taken(allowance, 9, 1000), 2);
+  assert.equal(allowance.left, 0);
+});
+
 test('`Allowance.take()` never gives more than the burst and what the time allows', () => {
   fc.assert(
     fc.property(fc.array(fc.nat({ max: 500 }), { maxLength: 300 }), (steps) => {

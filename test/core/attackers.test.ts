@@ -24,12 +24,23 @@ describe('attackers', () => {
     const attackers = new Attackers({ seed: SEED }, LEAK);
     assert.equal(attackers.touched(sighting({ traps: 1 }), 0).attacker.points, POINTS.trap);
     assert.equal(attackers.touched(sighting({ closed: 2 }), 0).attacker.points, 7);
-    assert.equal(attackers.failed(MALLORY, 0).attacker.points, 8);
+    assert.equal(attackers.failed(MALLORY, 'ssh', 0).attacker.points, 8);
     assert.equal(attackers.touched(sighting({ unused: 1, ports: tcpPorts(1, 1) }), 0).attacker.points, 8);
     const scan = attackers.touched(sighting({ unused: 9, ports: tcpPorts(2, 8), distinct: SCAN_PORTS }), 0);
     assert.deepEqual([scan.scanned, scan.attacker.scans, scan.attacker.points], [true, 1, 11]);
     assert.equal(attackers.touched(sighting({ unused: 1, ports: tcpPorts(10, 1) }), 0).scanned, false);
     assert.deepEqual(attackers.touched(sighting({ unused: 50, distinct: 50 }), 0).attacker.scans, 5);
+  });
+
+  test('a knock that was only too slow, or right and not admitted, is counted and costs no points; the doors are remembered', () => {
+    const attackers = new Attackers({ seed: SEED }, LEAK);
+    for (let count = 0; count < 20; count += 1) {
+      attackers.failed(MALLORY, 'ssh', count, true);
+      attackers.denied(MALLORY, `door${count}`, count);
+    }
+    const { points, failed, denied, doors, since, last } = attackers.list(1)[0]!;
+    assert.deepEqual([points, failed, denied, doors.length, since, last], [0, 20, 20, 8, 0, 19]);
+    assert.deepEqual(doors.slice(0, 3), ['ssh', 'door0', 'door1']);
   });
 
   test('a slow scan adds up over its sightings', () => {
@@ -70,6 +81,8 @@ describe('attackers', () => {
         closed: 3,
         unused: 0,
         failed: 0,
+        denied: 0,
+        doors: [],
         scans: 0,
         ports: [
           { protocol: 'tcp', port: 23 },

@@ -36,6 +36,23 @@ describe('sightings', () => {
     assert.deepEqual([sightings.take(), sightings.totals.packets], [[], 5]);
   });
 
+  test('of one source can be taken before the others', () => {
+    const sightings = new Sightings(SEED);
+    const bob = ipv4(0x0a4d_0102);
+    for (const source of [bob, MALLORY, bob]) sightings.note('closed', packet(source, 22), 0);
+    assert.equal(sightings.takeOf(ipv4(1)), undefined);
+    const { source, closed, distinct } = sightings.takeOf(bob)!;
+    assert.deepEqual([printAddress(source), closed, distinct], ['10.77.1.2', 2, 1]);
+    assert.deepEqual([sightings.takeOf(bob), sightings.empty], [undefined, false]);
+    assert.deepEqual(
+      sightings.take().map((each) => printAddress(each.source)),
+      ['10.77.1.9'],
+    );
+    sightings.note('trap', packet(MALLORY, 23), 0);
+    assert.ok(sightings.takeOf(MALLORY));
+    assert.ok(sightings.empty);
+  });
+
   test('a retransmitted SYN counts once, as long as systems send one again; another connection counts', () => {
     const sightings = new Sightings(SEED);
     const syn = packet(MALLORY, 22, { sequence: 7 });

@@ -103,7 +103,7 @@ function logged(events: readonly HistoryEvent[], settings: Partial<LogSettings>,
       openSyslog: () => ({ write: (line) => void syslog.push(line), close: () => {} }),
       openJournald: () => ({ write: () => false, close: () => {} }),
     },
-    { syslog: true, journald: false, format: 'text', level: 'debug', file, ...settings },
+    { syslog: true, journald: false, format: 'text', level: 'info', file, ...settings },
     false,
   );
   for (const [id, event] of events.entries()) log.event(event, { ...event, id, time: wallNow() } as HistoryEntry);
@@ -254,12 +254,12 @@ test('fail2ban’s server takes filter, jail and action as they are, bans and un
 
 describe('before a real daemon', { skip: skipPackets }, () => {
   const settings = (format: string): string =>
-    `[state]\ndir = "state"\n[log]\nsyslog = false\nlevel = "debug"\nfile = "postern.log"\nformat = "${format}"\n`;
+    `[state]\ndir = "state"\n[log]\nsyslog = false\nfile = "postern.log"\nformat = "${format}"\n`;
   const banned = (daemon: Posternd): Promise<readonly string[]> =>
     daemon.ask(async (control) => (await control.status()).bans.map(({ source }) => source));
 
   for (const format of ['text', 'json']) {
-    test(`whoever touches a trap is found in its log (${format}), banned and let go by the action`, async () => {
+    test(`whoever touches a trap or knocks wrong is found in its usual log (${format}), banned and let go by the action`, async () => {
       await using topology = await createTopology({ links: [['server', 'mallory']] });
       const { server, mallory } = topology.hosts;
       await using daemon = await startPosternd(server, {
@@ -268,13 +268,13 @@ describe('before a real daemon', { skip: skipPackets }, () => {
         settings: settings(format),
       });
       const sender = startSender(mallory);
-      await sender.send(`src=${mallory.address4} dst=${server.address4}: 23`);
+      await sender.send(`src=${mallory.address4} dst=${server.address4}: 23 7000 u7001 u7002 u7003 u7004`);
       const log = join(daemon.folder, 'postern.log');
       const sources = await eventually(
         () => found(log),
-        (all) => all.length > 0,
+        (all) => all.length > 1,
       );
-      assert.deepEqual([...new Set(sources)], [mallory.address4]);
+      assert.deepEqual([sources.length, ...new Set(sources)], [2, mallory.address4], daemon.read('postern.log'));
 
       const postern = `${process.execPath} ${join(root, 'bin/postern')} --socket ${join(daemon.folder, 'state/control.sock')}`;
       for (const [ip, place] of [

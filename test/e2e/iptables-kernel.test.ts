@@ -9,7 +9,17 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Grant } from '../../src/firewall/driver.ts';
 import { openSetName } from '../../src/firewall/ipset.ts';
-import { ALICE, ALICE_6, BOB, doorPolicy, guardOf, pause, source, UDP_PORT } from '../support/firewall-contract.ts';
+import {
+  ALICE,
+  ALICE_6,
+  BOB,
+  doorPolicy,
+  FAR_6,
+  guardOf,
+  pause,
+  source,
+  UDP_PORT,
+} from '../support/firewall-contract.ts';
 import { type NamespaceStage, openNamespaceStage } from '../support/firewall-stage.ts';
 import { unavailable } from '../support/netns.ts';
 import { startPeer } from '../support/peer.ts';
@@ -74,6 +84,25 @@ for (const backend of ['nft', 'legacy'] as const) {
       assert.ok(sent > RELOADS, `${sent}`);
       t.diagnostic(`${RELOADS} reloads, ${each.toFixed(1)} ms each, under ${sent} SYNs`);
       await client.exec(['nft', 'flush', 'ruleset']);
+    });
+
+    test('a guard that somebody flushed comes back with the sessions older than it, and no others', async () => {
+      const cut = [doorPolicy('ssh', ['tcp/22'], 'cut')];
+      const older = await stage.begin(FAR_6, 22);
+      await install(cut);
+      assert.equal(await older.says('older'), 'connected');
+      await open('ssh', ALICE);
+      const stalled = await stage.begin(ALICE, 22);
+      await stage.driver.close('ssh', source(ALICE));
+      assert.equal(await stalled.says('closed'), 'silent');
+      for (const version of [4, 6]) await rules(version, ['-t', 'mangle', '-F']);
+      const meanwhile = await stage.begin(BOB, 22);
+      await install(cut);
+      assert.deepEqual(
+        [await older.says('older'), await stalled.says('closed'), await meanwhile.says('meanwhile')],
+        ['connected', 'silent', 'silent'],
+      );
+      for (const session of [older, stalled, meanwhile]) await session.end();
     });
 
     test('what somebody else does to the guard is noticed, what we do is not', async (t) => {

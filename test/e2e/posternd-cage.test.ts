@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -17,6 +17,8 @@ import { startSender } from '../support/sender.ts';
 
 const skip = unavailable('nft', 'ss');
 
+const UNIT = join(import.meta.dirname, '../../systemd/posternd.service');
+const CAP_KILL = 5n;
 /** CHOWN, DAC_READ_SEARCH, KILL, SETGID, SETUID, NET_ADMIN, NET_RAW. */
 const KEPT = [0, 2, 5, 6, 7, 12, 13].reduce((bits, capability) => bits | (1n << BigInt(capability)), 0n);
 
@@ -79,6 +81,22 @@ describe('the cage', { skip }, () => {
     await daemon.running.waitForLine(/the watcher was killed by SIGKILL/);
     await knock();
     assert.ok(await reaches());
+  });
+
+  test('what the systemd unit leaves is enough, also to end a watcher that hangs', async () => {
+    const [, names = ''] = /^CapabilityBoundingSet=(.+)$/m.exec(readFileSync(UNIT, 'utf8')) ?? [];
+    const bounding = ['-all', ...names.split(' ').map((name) => name.toLowerCase().replace('cap_', '+'))].join();
+    const within = `exec setpriv --bounding-set=${bounding} "$0" "$@"`;
+    await using daemon = await startPosternd(server, { doors: sshDoor('30s'), within });
+    for (const { Name = '', CapEff = '' } of statuses(daemon.running.pid))
+      assert.equal(BigInt(`0x${CapEff}`) & (1n << CAP_KILL), 0n, `${Name}: ${CapEff}`);
+    await knock();
+    assert.ok(await reaches());
+    const watcher = daemon.watcher();
+    process.kill(watcher, 'SIGSTOP');
+    assert.equal((await daemon.stop()).status, 0);
+    for (let waited = 0; existsSync(`/proc/${watcher}`) && waited < 5000; waited += 20) await sleep(20);
+    assert.equal(existsSync(`/proc/${watcher}`), false);
   });
 
   test('hooks are run with all that root has', async () => {

@@ -76,6 +76,24 @@ describe('the task pages', { skip }, () => {
     return written;
   };
 
+  test('without a postern.toml, check and doctor name the file that they look at instead', async () => {
+    const asked = async (command: string): Promise<Ended> =>
+      server.exec(onServer(`rm -f ${CONFIG} /etc/knockd.conf; ${command}`), { env, mayFail: true });
+    const none = await asked('postern check');
+    assert.deepEqual([none.status, none.stdout], [1, `Checking ${CONFIG}\n`]);
+    assert.match(none.stderr, /^\/etc\/postern\/postern\.toml: No such file/);
+    assert.match(
+      (await asked('postern doctor')).stdout,
+      /postern\.toml: No such file[^\n]*\n +hint: Write one: postern init/,
+    );
+    const knockd = 'printf "[x]\\nsequence = 7000,9000,8000\\ncommand = true %%IP%%\\n" > /etc/knockd.conf; ';
+    const other = await asked(`${knockd}postern check`);
+    assert.match(other.stdout, /^Checking \/etc\/knockd\.conf \(there is no \/etc\/postern\/postern\.toml\)\n/);
+    assert.equal(other.status, 0, other.stderr);
+    const { stdout } = await asked(`${knockd}postern doctor`);
+    assert.match(stdout, /there is \/etc\/knockd\.conf, which is for knockd\n +hint: .*postern import/);
+  });
+
   test('first-door.md', async () => {
     assert.equal(await reaches(22), true);
     const written = await follow('first-door', async () => assert.equal(await reaches(22), true));

@@ -48,15 +48,21 @@ test('An event is said to syslog, and to standard output by whoever asked for it
 });
 
 test('The level says what is left out, after a reload too', () => {
-  const { log, syslog } = stage();
+  const { log, syslog } = stage({ level: 'warning' });
   const failed: HistoryEvent = { type: 'failed', door: 'ssh', source: '192.0.2.7', reason: 'time' };
   log.event(failed);
   log.stage(STAGE);
   assert.deepEqual(syslog, []);
-  log.configure({ ...SETTINGS, level: 'debug' });
-  log.event(failed);
-  log.stage(STAGE);
-  assert.deepEqual(syslog, ['ssh: failed knock of 192.0.2.7 (time)', 'ssh: 192.0.2.7 has knocked 1 of 3']);
+  const line = 'ssh: failed knock of 192.0.2.7 (time)';
+  for (const [level, lines] of [
+    ['info', [line]],
+    ['debug', [line, 'ssh: 192.0.2.7 has knocked 1 of 3']],
+  ] as const) {
+    log.configure({ ...SETTINGS, level });
+    log.event(failed);
+    log.stage(STAGE);
+    assert.deepEqual(syslog.splice(0), lines, level);
+  }
 });
 
 test('In JSON every line is an object, on standard error too', () => {
@@ -121,7 +127,7 @@ test('A priority is that of syslog', () => {
   log.error('note: it is so');
   log.event({ type: 'denied' });
   log.event({ type: 'started' });
-  log.event({ type: 'failed' });
+  log.stage(STAGE);
   assert.deepEqual(
     journald.map(({ PRIORITY }) => PRIORITY),
     ['3', '6', '4', '6', '7'],

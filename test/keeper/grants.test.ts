@@ -212,6 +212,29 @@ describe('opening a door', () => {
     }
   });
 
+  test('that a restart gives back is written down for what is left of it: no start gives it its whole time again', async () => {
+    const { grants, rows, clock } = scene({}, { rows: [row({ left: 10 * SECOND })] });
+    clock.wall -= 3600 * SECOND;
+    await grants.reconcile();
+    assert.equal(grants.live()[0]?.until, 30 * SECOND, 'a clock that was set back: no longer than its own length');
+    clock.advance(20 * SECOND);
+    const { until, longest } = rows.all()[0]!;
+    assert.deepEqual([until - clock.wall, longest], [10 * SECOND, 30 * SECOND]);
+  });
+
+  test('whose door went while it was renewed leaves no row', async () => {
+    const { grants, rows, firewall } = scene();
+    await grants.open('ssh', ALICE, KNOCK);
+    const go = firewall.hold();
+    firewall.refusing = 1;
+    const renewal = grants.open('ssh', ALICE, HAND);
+    await settled();
+    grants.configure([]);
+    go();
+    assert.deepEqual(await renewal, { denied: 'firewall', detail: 'the firewall is moody' });
+    assert.deepEqual([rows.all(), grants.live()], [[], []]);
+  });
+
   test('by knock never shortens what was given for longer; by hand it does', async () => {
     const { grants, clock, firewall } = scene();
     await grants.open('ssh', ALICE, { via: 'hand', duration: 3600 * SECOND });
@@ -232,6 +255,12 @@ describe('opening a door', () => {
     assert.deepEqual(types(told), ['opened', 'denied', 'denied']);
     assert.equal(firewall.asked.length, 1);
     assert.ok('opened' in (await grants.open('ssh', BOB, HAND)));
+  });
+
+  test('by knock is not for an address of the link, which would let in everybody on it', async () => {
+    const { grants, told, firewall } = scene();
+    assert.deepEqual(await grants.open('ssh', address('fe80::7'), KNOCK), { denied: 'link' });
+    assert.deepEqual([told.map(({ type, reason }) => `${type} ${reason}`), firewall.asked], [['denied link'], []]);
   });
 
   test('stops at the limit, also for knocks that come at the same moment; renewing is no further grant', async () => {

@@ -42,7 +42,7 @@ test('A level has those before it', () => {
     for (const [other, least] of levels.entries()) assert.equal(matters(level, least), index <= other);
   }
   assert.equal(levelOf({ type: 'denied' }), 'warning');
-  assert.equal(levelOf({ type: 'failed' }), 'debug');
+  assert.equal(levelOf({ type: 'failed' }), 'info');
 });
 
 /** Values that try to begin a line, an escape or a field of their own. */
@@ -94,7 +94,7 @@ test('What JSON says is what was meant, also where characters are escaped; only 
 
 test('No line without a door begins as one of a door could', () => {
   const all = Object.keys(HISTORY_WORDS) as HistoryType[];
-  const ours: readonly HistoryType[] = ['restored', 'started', 'reloaded', 'stopped', 'warned', 'omitted'];
+  const ours: readonly HistoryType[] = ['restored', 'started', 'reloaded', 'applied', 'stopped', 'warned', 'omitted'];
   const events: readonly HistoryEvent[] = [
     ...all.map((type) => ({ type, source: '192.0.2.7', detail: 'words' })),
     ...ours.map((type) => ({ type, detail: 'words' })),

@@ -20,3 +20,23 @@ test('strangers get 500 lines at once and 20 a second; the rest is counted; what
   say({ type: 'opened' });
   assert.deepEqual(said, ['omitted: 10 lines about strangers', 'opened']);
 });
+
+test('a flood that lasts for days gets two lines a second, counts included', () => {
+  let lines = 0;
+  let now = 0;
+  const say = limitStrangers(
+    () => void lines++,
+    () => now,
+  );
+  const perDay: number[] = [];
+  for (let day = 0; day < 3; day += 1) {
+    lines = 0;
+    for (let tick = 0; tick < 86_400; tick += 1) {
+      now += 1000;
+      for (let count = 0; count < 25; count += 1) say({ type: 'failed' });
+    }
+    perDay.push(lines);
+  }
+  assert.ok(perDay[0]! <= 192_801 && perDay[1]! <= 172_801 && perDay[2]! <= 172_801, perDay.join());
+  assert.ok(perDay[2]! >= 170_000, perDay.join());
+});

@@ -108,13 +108,23 @@ describe('strangers', () => {
 
   test('failed knocks count; without `after` nobody is banned', async () => {
     const { bans, strangers } = stage({ ban: { after: 3, within: 60_000, duration: 60_000 } });
-    for (let count = 0; count < 3; count += 1) strangers.failed(MALLORY);
+    for (let count = 0; count < 3; count += 1) strangers.failed(MALLORY, 'ssh');
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(bans.size, 1);
     const other = stage({ ban: { within: 60_000, duration: 60_000 } });
     for (let count = 0; count < 100; count += 1) await other.touch(MALLORY, TRAP);
     assert.equal(other.bans.size, 0);
     assert.equal(other.strangers.list(1)[0]?.traps, 100);
+  });
+
+  test('right knocks that were not admitted are counted', () => {
+    const { strangers } = stage();
+    strangers.denied(MALLORY, 'ssh');
+    strangers.denied(address('198.51.100.77'), 'ssh');
+    assert.deepEqual(
+      strangers.list(9).map(({ source, denied, doors }) => [printAddress(source), denied, doors]),
+      [['192.0.2.66', 1, ['ssh']]],
+    );
   });
 
   test('trusted and allowed sources are not even counted', async () => {
@@ -160,6 +170,19 @@ describe('strangers', () => {
     await bans.put(HONEST, 60_000, { via: 'hand', reason: '' });
     assert.equal(await strangers.knocked(HONEST), false);
     assert.equal(bans.size, 1);
+  });
+
+  test('a ban that is only being decided when the right knock comes is ended by it, too', async () => {
+    const { bans, strangers, told } = stage();
+    strangers.sighted({ source: HONEST, closed: 0, unused: 0, ...TRAP, traps: 4 });
+    assert.equal(bans.size, 0, 'nobody has looked for sessions yet');
+    assert.equal(await strangers.knocked(HONEST), true);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(bans.size, 0);
+    assert.deepEqual(
+      told().map((line) => line.split(' ')[0]),
+      ['trapped', 'banned', 'unbanned'],
+    );
   });
 
   test('points never turn a ban by hand into a shorter one', async () => {

@@ -139,6 +139,30 @@ describe('timed sources', () => {
     );
   });
 
+  test('at start what was over ends at once, and what a kernel that lost nothing does not have any more had ended', async () => {
+    const wall = new ManualClock().wall;
+    const row = (source: string, left: number): SourceRow => ({
+      source,
+      until: wall + left,
+      longest: 60_000,
+      via: 'hand',
+      reason: '',
+    });
+    const { sources, store, kernel } = stage([row('192.0.2.66', -1), row('192.0.2.67', 50_000)]);
+    kernel.set('192.0.2.66', Number.POSITIVE_INFINITY);
+    await sources.reconcile([{ source: MALLORY, remaining: Number.POSITIVE_INFINITY }], true);
+    assert.deepEqual([sources.size, store.all(), [...kernel.keys()]], [0, [], []]);
+  });
+
+  test('what goes back is written down for what is left of it: no start gives it its whole time again', async () => {
+    const { clock, store, sources } = stage([
+      { source: '192.0.2.66', until: new ManualClock().wall + 20_000, longest: 60_000, via: 'hand', reason: '' },
+    ]);
+    await sources.reconcile([]);
+    const { until, longest } = store.all()[0]!;
+    assert.deepEqual([until - clock.wall, longest], [20_000, 20_000]);
+  });
+
   test('after a flush everything is put back for the rest of its time', async () => {
     const { clock, sources, kernel } = stage();
     await sources.put(MALLORY, 10_000, BY_HAND);

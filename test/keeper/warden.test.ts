@@ -65,6 +65,7 @@ function scene() {
         for (let round = 0; round < 20 / doors.length; round += 1) await Promise.resolve();
         return { face: 'drop' };
       },
+      trial: () => undefined,
       warnings: async () => ['the host is strange'],
       over: () => {},
     },

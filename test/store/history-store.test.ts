@@ -55,7 +55,9 @@ for (const kind of ['memory', 'sqlite'] as const) {
     opened.store.write(FIVE);
     const found = (query: HistoryQuery): number[] => ids(opened.store.latest(query, 10));
     assert.deepEqual(found({ door: 'ssh' }), [5, 3, 2]);
-    assert.deepEqual(found({ source: '10.0.0.1' }), [5, 4, 3]);
+    assert.deepEqual(found({ sources: ['10.0.0.1'] }), [5, 4, 3]);
+    assert.deepEqual(found({ sources: ['10.0.0.1', '10.0.0.9'] }), [5, 4, 3, 2]);
+    assert.deepEqual(found({ sources: [] }), []);
     assert.deepEqual(found({ user: 'ada' }), [4]);
     assert.deepEqual(found({ types: ['opened'] }), [4, 3]);
     assert.deepEqual(found({ types: ['failed'] }), [2]);
@@ -63,7 +65,7 @@ for (const kind of ['memory', 'sqlite'] as const) {
     assert.deepEqual(found({ types: [] }), []);
     assert.deepEqual(found({ reason: 'strays' }), [2]);
     assert.deepEqual(found({ since: 4 }), [5, 4]);
-    assert.deepEqual(found({ door: 'ssh', source: '10.0.0.1', types: ['opened'], since: 1 }), [3]);
+    assert.deepEqual(found({ door: 'ssh', sources: ['10.0.0.1'], types: ['opened'], since: 1 }), [3]);
   });
 
   test(`${kind}: page by page, and following from a number`, () => {

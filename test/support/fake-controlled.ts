@@ -69,8 +69,10 @@ export const STRANGERS: readonly Stranger[] = [
     traps: 3,
     closed: 12,
     unused: 90,
-    failed: 1,
     scans: 9,
+    failed: 1,
+    denied: 0,
+    doors: ['ssh'],
     ports: ['tcp/23', 'tcp/22', 'tcp/81'],
     distinct: 95,
     points: 17.5,
@@ -141,6 +143,7 @@ export function fakeControlled(changes: Partial<Controlled> = {}): FakeControlle
       calls.push('reload');
       return { doors: 2, warnings: [] };
     },
+    namesOf: (source) => [source],
     log: async (query) => {
       calls.push(`log ${JSON.stringify(query)}`);
       return ENTRIES.filter(({ type }) => query.types?.includes(type) ?? true);

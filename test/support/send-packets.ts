@@ -10,7 +10,7 @@
 
 import { createInterface } from 'node:readline';
 import { parseAddress } from '../../src/core/address.ts';
-import { interfaceIndex, sendto, socket } from '../../src/platform/libc.ts';
+import { interfaceIndex, SystemError, sendto, socket } from '../../src/platform/libc.ts';
 import { checksum, ipv4Packet, ipv6Packet, tcpSegment, udpSegment } from './packet-builder.ts';
 import type { Flood, Order, Sent } from './sender.ts';
 
@@ -57,6 +57,17 @@ function waitUntil(moment: number): void {
 function sendPacket(packet: Uint8Array): void {
   sendto(packetSocket, packet, 0, packet[0]! >>> 4 === 6 ? toIpv6 : toIpv4);
 }
+
+/** A link that goes down meanwhile loses packets, as links do. */
+function sendOrLose(packet: Uint8Array): void {
+  try {
+    sendPacket(packet);
+  } catch (error) {
+    if (!(error instanceof SystemError && LOST.includes(error.code))) throw error;
+  }
+}
+
+const LOST: readonly string[] = ['ENOBUFS', 'ENETDOWN'];
 
 /** One packet whose source address and port change from copy to copy, with its checksums kept right by arithmetic. */
 function floodPacket(flood: Flood): { packet: Uint8Array; stamp: (round: number) => void } {
@@ -117,7 +128,7 @@ function sendFlood(flood: Flood): number {
     // In short runs, so that the time limit holds whatever the rate.
     for (const limit = Math.min(due, sent + 256); sent < limit; sent += 1) {
       stamp(sent);
-      sendPacket(packet);
+      sendOrLose(packet);
     }
   }
   return sent;

@@ -78,6 +78,20 @@ test('traps, protected ports and ports where nothing is are told apart; public p
   assert.deepEqual(told(), ['10.0.0.9: 1 0 0']);
 });
 
+test('of one source all can be told at once, and is not told again', () => {
+  const { clock, packet, told, lookout } = stage();
+  packet(22);
+  lookout.tellOf(ipv4(0x0a00_0007));
+  assert.deepEqual(told(), []);
+  lookout.tellOf(MALLORY);
+  assert.deepEqual(told(), ['10.0.0.9: 0 1 0']);
+  clock.advance(500);
+  assert.deepEqual(told(), []);
+  packet(22);
+  clock.advance(500);
+  assert.deepEqual(told(), ['10.0.0.9: 0 1 0']);
+});
+
 test('only what asks for a connection with us counts, and never what we send ourselves', () => {
   const { clock, packet, told } = stage();
   packet(23, { flags: SYN | ACK });
