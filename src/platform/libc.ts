@@ -55,6 +55,8 @@ function bound(definition: string): ReturnType<typeof lib.func> {
 const c = {
   socket: bound('int socket(int domain, int type, int protocol)'),
   bind: bound('int bind(int fd, const void *addr, uint32_t length)'),
+  listen: bound('int listen(int fd, int backlog)'),
+  accept4: bound('int accept4(int fd, _Out_ void *addr, _Inout_ uint32_t *length, int flags)'),
   connect: bound('int connect(int fd, const void *addr, uint32_t length)'),
   setsockopt: bound('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
   getsockopt: bound('int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)'),
@@ -93,6 +95,15 @@ export function socket(domain: number, type: number, protocol: number): number {
 
 export function bind(fd: number, address: Uint8Array): void {
   check('bind', c.bind(fd, address, address.length));
+}
+
+export function listen(fd: number, backlog: number): void {
+  check('listen', c.listen(fd, backlog));
+}
+
+/** The next connection of a listening socket, and who it is: `address` is filled with a struct sockaddr. Linux only. */
+export function accept4(fd: number, address: Uint8Array, flags: number): number {
+  return check('accept4', c.accept4(fd, address, [address.length], flags));
 }
 
 export function connect(fd: number, address: Uint8Array): void {
