@@ -182,9 +182,7 @@ function trusted(guard: Guard, version: Family): string[] {
 
 function segmentRules({ protocol, doors, close }: PortSegment, version: Family, answer: boolean): string[] {
   const rules = doors.map((door) => `-m set --match-set ${openSetName(door, version)} src -j RETURN`);
-  // At the tarpit's port, what is for another machine is none of ours.
-  if (doors.length === 0) rules.push(`${REMOTE} -j RETURN`);
-  else if (protocol === 'tcp') {
+  if (protocol === 'tcp' && doors.length > 0) {
     rules.push(`-p tcp -m tcp --tcp-flags SYN,ACK ACK -m set --match-set ${liveSetName(version)} src,src -j RETURN`);
   }
   rules.push(`${forwarded(version)} -j RETURN`);

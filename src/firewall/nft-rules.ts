@@ -21,7 +21,7 @@
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
 import { networkOf, printPrefix, widestPrefixes } from '../core/policy.ts';
 import { FirewallError, type Guard } from './driver.ts';
-import { PASSES_PIT, pitChains, releasedToPit } from './nft-tarpit.ts';
+import { pitChains, releasedToPit } from './nft-tarpit.ts';
 import { guardedSegments, type PortSegment } from './port-segments.ts';
 
 export const TABLE = 'postern';
@@ -220,7 +220,7 @@ function mirrorChains(segments: readonly PortSegment[], ipv6Prefix: number): Cha
 /** The rules that let pass who has a grant, or a session older than the guard. */
 function admitted(segment: PortSegment, version: Family, ipv6Prefix: number): string[] {
   const key = sourceKey(version, ipv6Prefix);
-  if (segment.doors.length === 0) return [PASSES_PIT];
+  if (segment.doors.length === 0) return [];
   const rules = segment.doors.map((door) => `${key} @${openSet(door, version)} return`);
   if (segment.protocol === 'tcp') {
     const session = `${sourceKey(version, 128)} . tcp sport . tcp dport`;

@@ -13,9 +13,6 @@ import type { Chain } from './nft-rules.ts';
 
 const HELD = 'meta l4proto tcp fib daddr type local';
 
-/** At the tarpit's port, what is for another machine is none of ours. */
-export const PASSES_PIT = 'fib daddr type != local return';
-
 /** The rules of the ban that come before its drop. */
 export function releasedToPit({ tarpit, observe }: Guard): string[] {
   return tarpit === undefined || observe ? [] : [`${HELD} accept`];

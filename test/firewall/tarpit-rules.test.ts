@@ -49,11 +49,14 @@ describe('nftables with a tarpit', () => {
     test(`closes the port as any other, with face ${face}, and to every grant`, () => {
       const text = guardRules(guardOf([SSH], { tarpit: 2222, face }));
       for (const version of [4, 6]) {
-        assert.deepEqual(chainOf(text, `tcp${version}_2222`), ['fib daddr type != local return', 'goto closed_tcp']);
+        assert.deepEqual(chainOf(text, `tcp${version}_2222`), [
+          'fib daddr type unicast fib daddr . iif type unicast return',
+          'goto closed_tcp',
+        ]);
         assert.match(text, new RegExp(`map ports_tcp${version} \\{.*2222 : goto tcp${version}_2222`));
         if (face === 'mirror')
           assert.deepEqual(chainOf(text, `mirror_tcp${version}_2222`), [
-            'fib daddr type != local return',
+            'fib daddr type unicast fib daddr . iif type unicast return',
             'meta l4proto tcp redirect to :1',
           ]);
       }
@@ -117,8 +120,9 @@ COMMIT
 -A POSTERN-pit -j DROP
 -A POSTERN-tcp-22 -m set --match-set postern4-ssh src -j RETURN
 -A POSTERN-tcp-22 -p tcp -m tcp --tcp-flags SYN,ACK ACK -m set --match-set postern-live4 src,src -j RETURN
+-A POSTERN-tcp-22 -m addrtype --dst-type UNICAST -m addrtype --dst-type UNICAST --limit-iface-in -j RETURN
 -A POSTERN-tcp-22 -g POSTERN-closed-tcp
--A POSTERN-tcp-2222 -m addrtype ! --dst-type LOCAL -j RETURN
+-A POSTERN-tcp-2222 -m addrtype --dst-type UNICAST -m addrtype --dst-type UNICAST --limit-iface-in -j RETURN
 -A POSTERN-tcp-2222 -g POSTERN-closed-tcp
 -A POSTERN-closed-tcp -j DROP
 -A POSTERN-closed-udp -j DROP
