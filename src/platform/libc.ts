@@ -276,14 +276,22 @@ export interface ReadableWatch {
 }
 
 /**
- * Calls `readable` whenever the descriptor has something to read (level-triggered, on the event loop). After an error condition
+ * Calls `readable` whenever the descriptor has something to read (level-triggered, on the event loop); what it throws is an
+ * uncaught exception. After an error condition
  * on the descriptor the event loop stops watching it and calls `failed` once: clear the error and watch anew.
  */
 export function watchReadable(fd: number, readable: () => void, failed: () => void): ReadableWatch {
   // The typings name one argument; the real ones are libuv's: a status, negative after an error, and the events.
   const handle = koffi.node.poll(fd, { readable: true }, ((status: number) => {
-    if (status < 0) failed();
-    else readable();
+    try {
+      if (status < 0) failed();
+      else readable();
+    } catch (error) {
+      // Here it would be lost: what is broken is to end the process, as anywhere else.
+      setImmediate(() => {
+        throw error;
+      });
+    }
     // Poll callbacks run outside Node's callback scope: without this, promises started in one wait for the next event.
     setImmediate(() => {});
   }) as unknown as () => void);

@@ -54,8 +54,7 @@ function main([identity = '', settings = '', ...numbers]: readonly string[]): vo
       watches = listeners.map((fd) =>
         watchReadable(
           fd,
-          // Not in the callback itself: what is thrown there is lost, instead of ending the process.
-          () => void setImmediate(take, fd),
+          () => take(fd),
           () => process.exit(1),
         ),
       );
