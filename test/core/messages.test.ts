@@ -44,6 +44,7 @@ const REPORTS: readonly Report[] = [
     },
   },
   { type: 'sighted', sighting: { source: FOUR, traps: 0, closed: 0, unused: 0, ports: [], distinct: 0 } },
+  { type: 'alive', number: 3 },
   { type: 'ended' },
   { type: 'failed', reason: 'recvfrom: Network is down' },
 ];
