@@ -128,13 +128,20 @@ export const door = v.pipe(
       ),
       'closed',
     ),
-    sources: v.optional(v.pipe(sources, v.description('Who may open the door at all.')), {}),
+    sources: v.optional(
+      v.pipe(sources, v.description('Who may open the door by knocking. `postern open` is not held to these lists.')),
+      {},
+    ),
     limit: v.optional(
-      key(wholeNumber(1, MOST_GRANTS), 'How many sources may have the door open at the same time.', {
-        fallback: 'no limit',
-        examples: [20],
-        aliases: ['max', 'max_grants'],
-      }),
+      key(
+        wholeNumber(1, MOST_GRANTS),
+        'How many sources may have the door open at the same time, when they knock. `postern open` is not held to it.',
+        {
+          fallback: 'no limit',
+          examples: [20],
+          aliases: ['max', 'max_grants'],
+        },
+      ),
     ),
     on_open: v.optional(
       key(
