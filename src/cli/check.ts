@@ -16,6 +16,7 @@ import { DEFAULT_CONFIG, KNOCKD_CONFIG, usualConfig } from './daemon-socket.ts';
 import { splitInterfaces } from './knockd-settings.ts';
 import { absolute, loadKnockdConf } from './load-knockd-conf.ts';
 import { isPosternToml, loadPosternToml } from './load-postern-toml.ts';
+import { judgeState } from './state-lint.ts';
 import { paintFor, type Terminal } from './terminal.ts';
 import { count } from './wording.ts';
 
@@ -43,6 +44,7 @@ export function addCheck(program: Command, end: (status: number) => void, termin
         : loadKnockdConf(path, { shownAs: file, strict: options.strict, once: true });
       const host = [
         ...lintSecrecy(path, file),
+        ...(loaded.config && isNative ? lintState(loaded.config as PosternConfig, file) : []),
         ...(loaded.config && isNative ? await lintHost(loaded.config as PosternConfig, file) : []),
         ...(loaded.config && !isNative ? lintInterface(loaded.config as KnockdConfig, file) : []),
       ];
@@ -71,6 +73,11 @@ function lintSecrecy(path: string, file: string): Problem[] {
   }
   const message = 'Everybody on this machine can read it, and with it the knocks';
   return [{ file, line: 0, ...finding('warning', message, `Run chmod 600 ${file}`) }];
+}
+
+function lintState({ state }: PosternConfig, file: string): Problem[] {
+  const found = judgeState(state.dir);
+  return found ? [{ file, line: 0, ...finding('warning', found.message, found.hint) }] : [];
 }
 
 /** What a postern.toml is told of its interfaces by its own lint. */

@@ -21,6 +21,7 @@ import { DEFAULT_CONFIG, socketOf, usualConfig } from './daemon-socket.ts';
 import { broken, type Diagnosis, ok, warning } from './diagnosis.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { type LoadedToml, loadPosternToml } from './load-postern-toml.ts';
+import { judgeState } from './state-lint.ts';
 import { type Format, paintFor, type Terminal } from './terminal.ts';
 import { judgeInterfaces, judgeWaysIn } from './ways-in.ts';
 import { count, harmless } from './wording.ts';
@@ -156,15 +157,17 @@ function* configuration({ shown, loaded }: Patient): Generator<Diagnosis> {
 
 /** Who can read the steps can open the door; who can write them owns it. */
 function* secrets({ shown, file, loaded: { config } }: Patient): Generator<Diagnosis> {
-  const files = [[file, shown] as const, ...(config ? ([[config.state.dir, config.state.dir]] as const) : [])];
-  for (const [path, name] of files) {
-    const mode = modeOf(path);
-    if (mode === undefined) continue;
-    if (mode & 0o022) yield broken('secrets', `Others can change ${name}`, `chmod go-w ${name}`);
-    else if (path === file && mode & 0o044)
-      yield warning('secrets', `Others can read ${name}, and with it the knocks`, `chmod 600 ${name}`);
-    else yield ok('secrets', `${name} is safe from others`);
+  const mode = modeOf(file);
+  if (mode !== undefined) {
+    if (mode & 0o022) yield broken('secrets', `Others can change ${shown}`, `chmod go-w ${shown}`);
+    else if (mode & 0o044)
+      yield warning('secrets', `Others can read ${shown}, and with it the knocks`, `chmod 600 ${shown}`);
+    else yield ok('secrets', `${shown} is safe from others`);
   }
+  if (!config || modeOf(config.state.dir) === undefined) return;
+  const state = judgeState(config.state.dir);
+  if (state) yield broken('secrets', state.message, state.hint);
+  else yield ok('secrets', `${config.state.dir} is safe from others`);
 }
 
 function* kernel(): Generator<Diagnosis> {

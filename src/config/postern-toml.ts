@@ -5,7 +5,7 @@
 
 import * as v from 'valibot';
 import type { PosternConfig, PosternDoor } from './postern-config.ts';
-import { lintDoors } from './postern-lint.ts';
+import { lintBans, lintDoors } from './postern-lint.ts';
 import { directoryOf, judgeDoor, judgeSettings, lowerDoors, lowerSettings } from './postern-lower.ts';
 import { type DoorDraft, door as doorSchema, type PosternDraft, posternSchema } from './postern-schema.ts';
 import { finding, type Problem } from './problem.ts';
@@ -80,6 +80,7 @@ function read(
   );
   const lineOf = (path: Path): number => positions.lineOf(path);
   for (const found of lintDoors(doors, { ...settings, surroundings, lineOf, strays, unsure })) tell(found);
+  for (const found of lintBans(settings)) tell(found);
   for (const found of lintSurroundings({ ...settings, doors }, surroundings)) tell(found);
   if (errors === 0 && doors.length === 0) {
     tell({

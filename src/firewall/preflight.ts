@@ -12,6 +12,7 @@ import type { Face, Guard } from './driver.ts';
 import { type Fate, type HostChain, type HostTable, type Probe, walk } from './host-rules.ts';
 import { withoutGuard } from './iptables-rules.ts';
 import { parseIptablesSave } from './iptables-save.ts';
+import { lintLedSteps } from './led-steps.ts';
 import { parseNftListing } from './nft-listing.ts';
 import { guardRules, TABLE } from './nft-rules.ts';
 import { type PortSegment, portSegments } from './port-segments.ts';
@@ -100,24 +101,27 @@ function isEmpty({ nft, iptables }: HostListing): boolean {
 /** The findings about the host's rules. */
 export function judgeHost(doors: readonly DoorPolicy[], listing: HostListing): Finding[] {
   const segments = portSegments(doors).slice(0, MOST_SEGMENTS);
-  return segments.flatMap((segment) => {
-    const verdicts = ([4, 6] as const).map((version) => ({
-      version,
-      ...verdictOf(listing, { version, protocol: segment.protocol, port: segment.first }),
-    }));
-    const led = [...new Set(verdicts.flatMap((verdict) => [...verdict.led]))];
-    if (led.length > 0) return [ledFinding(segment, led)];
-    // One finding for both families where they meet the same end at the same place.
-    const refusals = new Map<string, { readonly fate: Fate; readonly place: Place; readonly versions: (4 | 6)[] }>();
-    for (const { version, fate, place } of verdicts) {
-      if (place === undefined) continue;
-      const key = `${fate} ${place.description}`;
-      const same = refusals.get(key) ?? { fate, place, versions: [] };
-      same.versions.push(version);
-      refusals.set(key, same);
-    }
-    return [...refusals.values()].map((refusal) => refusedFinding(segment, refusal, refusal.versions));
-  });
+  const steps = lintLedSteps(doors, (probe) => verdictOf(listing, probe).led);
+  return [...segments.flatMap((segment) => judgeSegment(segment, listing)), ...steps];
+}
+
+function judgeSegment(segment: PortSegment, listing: HostListing): Finding[] {
+  const verdicts = ([4, 6] as const).map((version) => ({
+    version,
+    ...verdictOf(listing, { version, protocol: segment.protocol, port: segment.first }),
+  }));
+  const led = [...new Set(verdicts.flatMap((verdict) => [...verdict.led]))];
+  if (led.length > 0) return [ledFinding(segment, led)];
+  // One finding for both families where they meet the same end at the same place.
+  const refusals = new Map<string, { readonly fate: Fate; readonly place: Place; readonly versions: (4 | 6)[] }>();
+  for (const { version, fate, place } of verdicts) {
+    if (place === undefined) continue;
+    const key = `${fate} ${place.description}`;
+    const same = refusals.get(key) ?? { fate, place, versions: [] };
+    same.versions.push(version);
+    refusals.set(key, same);
+  }
+  return [...refusals.values()].map((refusal) => refusedFinding(segment, refusal, refusal.versions));
 }
 
 /** Would this host's rules let those in who are led to the tarpit? */
@@ -177,12 +181,24 @@ function hostTables(listing: HostListing, probe: Probe): HostTable[] {
   const saved = listing.iptables
     .filter(({ version }) => version === probe.version)
     .flatMap(({ text, source }) => parseIptablesSave(withoutGuard(text), probe, source));
-  const native = (listing.nft === undefined ? [] : parseNftListing(listing.nft, probe)).filter(({ family, name }) => {
-    if (family === 'inet' && name === TABLE) return false;
-    // iptables-nft's own tables are read better from iptables-save.
-    return !(family !== 'inet' && IPTABLES_TABLES.has(name) && saved.some((table) => table.name === name));
-  });
+  const native = (listing.nft === undefined ? [] : parseNftListing(listing.nft, probe))
+    .filter(({ family, name }) => !(family === 'inet' && name === TABLE))
+    .map((table) => {
+      const twin = saved.find(
+        ({ name }) => table.family !== 'inet' && IPTABLES_TABLES.has(name) && table.name === name,
+      );
+      return twin ? withoutChainsOf(twin, table) : table;
+    });
   return [...saved, ...native];
+}
+
+/** iptables-nft's own chains are read better from iptables-save; what somebody put beside them it does not show. */
+function withoutChainsOf(saved: HostTable, table: HostTable): HostTable {
+  const known = new Set(saved.chains.map(({ name }) => name));
+  const chains = table.chains.map((chain) =>
+    known.has(chain.name) ? { name: chain.name, rules: chain.rules } : chain,
+  );
+  return { ...table, chains };
 }
 
 function placeOf(table: HostTable, chain: HostChain): Place {

@@ -100,7 +100,7 @@ export class Warden implements Controlled {
     this.#started = config;
     this.#config = config;
     const record = (event: HistoryEvent): void => void this.record(event);
-    const hooks = new Hooks(record);
+    const hooks = new Hooks(record, () => this.#config.firewall.ipv6Prefix);
     this.#grants = new Grants(
       {
         driver: ports.driver,
