@@ -6,7 +6,7 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { KnockdConfig } from '../config/knockd-conf.ts';
-import type { PosternConfig } from '../config/postern-config.ts';
+import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
 import { finding, type Problem, printProblem, quote } from '../config/problem.ts';
 import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
@@ -16,6 +16,7 @@ import { DEFAULT_CONFIG, KNOCKD_CONFIG, usualConfig } from './daemon-socket.ts';
 import { splitInterfaces } from './knockd-settings.ts';
 import { absolute, loadKnockdConf } from './load-knockd-conf.ts';
 import { isPosternToml, loadPosternToml } from './load-postern-toml.ts';
+import { judgeState } from './state-lint.ts';
 import { paintFor, type Terminal } from './terminal.ts';
 import { count } from './wording.ts';
 
@@ -43,6 +44,7 @@ export function addCheck(program: Command, end: (status: number) => void, termin
         : loadKnockdConf(path, { shownAs: file, strict: options.strict, once: true });
       const host = [
         ...lintSecrecy(path, file),
+        ...(loaded.config && isNative ? lintState(loaded.config as PosternConfig, file) : []),
         ...(loaded.config && isNative ? await lintHost(loaded.config as PosternConfig, file) : []),
         ...(loaded.config && !isNative ? lintInterface(loaded.config as KnockdConfig, file) : []),
       ];
@@ -73,6 +75,11 @@ function lintSecrecy(path: string, file: string): Problem[] {
   return [{ file, line: 0, ...finding('warning', message, `Run chmod 600 ${file}`) }];
 }
 
+function lintState({ state }: PosternConfig, file: string): Problem[] {
+  const found = judgeState(state.dir);
+  return found ? [{ file, line: 0, ...finding('warning', found.message, found.hint) }] : [];
+}
+
 /** What a postern.toml is told of its interfaces by its own lint. */
 function lintInterface({ interface: name }: KnockdConfig, file: string): Problem[] {
   const there = interfaceNames();
@@ -85,10 +92,11 @@ function lintInterface({ interface: name }: KnockdConfig, file: string): Problem
 }
 
 /** Would the host's own firewall let in who has a grant? Only root can see. */
-async function lintHost({ doors, firewall }: PosternConfig, file: string): Promise<Problem[]> {
+async function lintHost(config: PosternConfig, file: string): Promise<Problem[]> {
+  const { doors, firewall } = config;
   if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
   const { face } = await resolveFace(firewall.face);
-  const found = await preflight(doors, face, firewall.driver);
+  const found = await preflight(doors, face, firewall.driver, tarpitPort(config));
   return found
     .filter(({ severity }) => severity !== 'note')
     .map(({ message, hint }) => ({ file, line: 0, ...finding('warning', message, hint) }));

@@ -6,7 +6,7 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import type { PosternConfig } from '../config/postern-config.ts';
+import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
 import type { WireStatus } from '../control/client.ts';
 import { ControlError, connectControl } from '../control/client.ts';
@@ -21,6 +21,7 @@ import { DEFAULT_CONFIG, socketOf, usualConfig } from './daemon-socket.ts';
 import { broken, type Diagnosis, ok, warning } from './diagnosis.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { type LoadedToml, loadPosternToml } from './load-postern-toml.ts';
+import { judgeState } from './state-lint.ts';
 import { type Format, paintFor, type Terminal } from './terminal.ts';
 import { judgeInterfaces, judgeWaysIn } from './ways-in.ts';
 import { count, harmless } from './wording.ts';
@@ -156,15 +157,17 @@ function* configuration({ shown, loaded }: Patient): Generator<Diagnosis> {
 
 /** Who can read the steps can open the door; who can write them owns it. */
 function* secrets({ shown, file, loaded: { config } }: Patient): Generator<Diagnosis> {
-  const files = [[file, shown] as const, ...(config ? ([[config.state.dir, config.state.dir]] as const) : [])];
-  for (const [path, name] of files) {
-    const mode = modeOf(path);
-    if (mode === undefined) continue;
-    if (mode & 0o022) yield broken('secrets', `Others can change ${name}`, `chmod go-w ${name}`);
-    else if (path === file && mode & 0o044)
-      yield warning('secrets', `Others can read ${name}, and with it the knocks`, `chmod 600 ${name}`);
-    else yield ok('secrets', `${name} is safe from others`);
+  const mode = modeOf(file);
+  if (mode !== undefined) {
+    if (mode & 0o022) yield broken('secrets', `Others can change ${shown}`, `chmod go-w ${shown}`);
+    else if (mode & 0o044)
+      yield warning('secrets', `Others can read ${shown}, and with it the knocks`, `chmod 600 ${shown}`);
+    else yield ok('secrets', `${shown} is safe from others`);
   }
+  if (!config || modeOf(config.state.dir) === undefined) return;
+  const state = judgeState(config.state.dir);
+  if (state) yield broken('secrets', state.message, state.hint);
+  else yield ok('secrets', `${config.state.dir} is safe from others`);
 }
 
 function* kernel(): Generator<Diagnosis> {
@@ -199,11 +202,10 @@ function* kernel(): Generator<Diagnosis> {
 /** Rules that bypass or outvote the guard. */
 async function firewall(config: PosternConfig | undefined): Promise<readonly Diagnosis[]> {
   if (!config) return [];
-  const { doors, firewall } = config;
-  const { face, driver } = firewall;
+  const { face, driver } = config.firewall;
   if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
   const resolved = await resolveFace(face);
-  const found = await preflight(doors, resolved.face, driver);
+  const found = await preflight(config.doors, resolved.face, driver, tarpitPort(config));
   const told = found.map(({ severity, message, hint }) =>
     (severity === 'error' ? broken : warning)('firewall', message, hint),
   );
@@ -246,17 +248,21 @@ function* daemon({
 
 function* cage({ status }: Patient): Generator<Diagnosis> {
   if (status instanceof ControlError) return;
-  const { pid, confinement } = status.watcher;
-  if (pid === undefined)
-    return yield broken('cage', 'The watcher does not run: nobody hears knocks', 'See postern log');
+  const { watcher, tarpit } = status;
+  if (watcher.pid === undefined)
+    yield broken('cage', 'The watcher does not run: nobody hears knocks', 'See postern log');
+  else yield shutIn('watcher', watcher.confinement);
+  if (tarpit === undefined) return;
+  if (tarpit.pid === undefined)
+    yield warning('cage', 'The tarpit does not run: banned sources wait for nothing', 'See postern log');
+  else yield shutIn('tarpit', tarpit.confinement);
+}
+
+function shutIn(who: string, confinement: string): Diagnosis {
   const layers = ['landlock', 'seccomp'].filter((layer) => confinement.includes(`no ${layer}`));
-  if (layers.length > 0)
-    yield warning(
-      'cage',
-      `The watcher is shut in without ${layers.join(' and ')} (${confinement})`,
-      'Use a newer kernel',
-    );
-  else yield ok('cage', `the watcher is shut in: ${confinement}`);
+  if (layers.length === 0) return ok('cage', `the ${who} is shut in: ${confinement}`);
+  const message = `The ${who} is shut in without ${layers.join(' and ')} (${confinement})`;
+  return warning('cage', message, 'Use a newer kernel');
 }
 
 function* clock(file: string, { wallNow }: Terminal): Generator<Diagnosis> {

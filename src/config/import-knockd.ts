@@ -18,7 +18,7 @@ import { parsePosternToml } from './postern-toml.ts';
 import { escaped, quote } from './problem.ts';
 import { printDuration } from './quantity.ts';
 import { printToml } from './reading.ts';
-import { shellHook } from './shell-hook.ts';
+import { familyHook } from './shell-hook.ts';
 
 export interface ImportOptions {
   /** The file that the configuration came from, for notes and comments. */
@@ -163,8 +163,6 @@ function nativeKeys({ door, closer, name, note }: DoorPrint, start: FirewallComm
   const shownName = `The door "${name}"`;
   for (const narrowed of start.narrowed)
     note(door.line, `${shownName} closes its ports altogether: ${quote(narrowed)} of the command is not carried over`);
-  const stop = readFirewallCommand(door.stopCommand ?? '');
-  const undone = stop?.action === 'close' && samePorts(stop.ports, start.ports);
   const keys: Record<string, unknown> = { protect: start.ports.map((range: PortRange) => printPorts(range)) };
   if (closer) {
     const knock = closer.knock.steps.map(printStep).join(' ');
@@ -178,27 +176,58 @@ function nativeKeys({ door, closer, name, note }: DoorPrint, start: FirewallComm
     note(door.line, `${shownName} closes by itself after ${printDuration(WITHOUT_STOP)}: nothing closed it before`);
   } else {
     keys.open_for = openFor(door, name, note);
-    if (!undone) {
-      keys.on_close = shellHook(door.stopCommand);
-      note(
-        door.line,
-        `The stop command of the door "${name}" is run as a hook when a grant ends: it is none that is understood`,
-      );
-    }
   }
+  return { ...keys, ...hooksBeside(door, start, name, note) };
+}
+
+/** Hooks of a door that the kernel closes: for commands that do something else than opening and closing its ports. */
+function hooksBeside(door: KnockdDoor, { ports }: FirewallCommand, name: string, note: DoorPrint['note']): Keys {
+  const keys: Record<string, unknown> = {};
+  const { startCommand6, stopCommand6 } = commandsFor6(door);
+  const start6 = startCommand6 === undefined ? undefined : readFirewallCommand(startCommand6);
+  if (start6 && !(start6.action === 'open' && samePorts(start6.ports, ports))) {
+    const message = `The door "${name}" opens the same ports over IPv6 as over IPv4`;
+    note(door.line, `${message}: ${quote(startCommand6 ?? '')} is not carried over`);
+  } else if (startCommand6 !== undefined && !start6) {
+    keys.on_open = familyHook('', startCommand6);
+    const message = `The command for IPv6 of the door "${name}" is run as a hook, and the ports of the one for IPv4 are opened`;
+    note(door.line, `${message}: it is none that is understood`);
+  }
+  const rest = (command: string): string => {
+    const stop = readFirewallCommand(command);
+    return stop?.action === 'close' && samePorts(stop.ports, ports) ? '' : command;
+  };
+  const [rest4, rest6] = [rest(door.stopCommand ?? ''), rest(stopCommand6 ?? door.stopCommand ?? '')];
+  if (rest4 === '' && rest6 === '') return keys;
+  keys.on_close = familyHook(rest4, rest6);
+  const which = rest4 === '' ? 'stop command for IPv6' : 'stop command';
+  note(
+    door.line,
+    `The ${which} of the door "${name}" is run as a hook when a grant ends: it is none that is understood`,
+  );
   return keys;
+}
+
+/** An empty start command keeps IPv6 out: nothing else is run for it. */
+function commandsFor6({ startCommand6, stopCommand6 }: KnockdDoor): Pick<KnockdDoor, 'startCommand6' | 'stopCommand6'> {
+  if (startCommand6 === '') return {};
+  return {
+    ...(startCommand6 !== undefined && { startCommand6 }),
+    ...(stopCommand6 !== undefined && { stopCommand6 }),
+  };
 }
 
 /** A door of which nothing is known but its commands. */
 function hookKeys({ door, name, note }: DoorPrint): Keys {
   const command = door.startCommand ?? '';
+  const { startCommand6: start6 = command, stopCommand6: stop6 = door.stopCommand ?? '' } = commandsFor6(door);
   const set = readSetCommand(command);
   const keys: Record<string, unknown> = {};
   const timeout = set?.timeout === undefined ? undefined : set.timeout * 1000;
   if (timeout !== undefined && !door.stopCommand) keys.open_for = printDuration(clamp(timeout));
-  else if (door.stopCommand) keys.open_for = openFor(door, name, note);
-  keys.on_open = shellHook(command);
-  if (door.stopCommand) keys.on_close = shellHook(door.stopCommand);
+  else if (door.stopCommand || stop6) keys.open_for = openFor(door, name, note);
+  keys.on_open = familyHook(command, start6);
+  if (door.stopCommand || stop6) keys.on_close = familyHook(door.stopCommand ?? '', stop6);
   const why = set
     ? `the port behind the set ${quote(set.set)} is not in the file; write protect in place of the hooks to have it closed here`
     : 'it is none that is understood; write protect in place of the hooks if it opens a port';
@@ -207,23 +236,10 @@ function hookKeys({ door, name, note }: DoorPrint): Keys {
 }
 
 /** What only one of the families has. */
-function familyKeys({ door, start, name, note }: DoorPrint): Keys {
-  const { startCommand6, stopCommand6 } = door;
-  if (startCommand6 === '') {
-    note(door.line, `The door "${name}" is for IPv4 sources alone, because its command for IPv6 is empty`);
-    return { sources: { allow: ['0.0.0.0/0'] } };
-  }
-  const same = (command: string | undefined): boolean => {
-    const read = command === undefined ? undefined : readFirewallCommand(command);
-    return command === undefined || (read !== undefined && start !== undefined && samePorts(read.ports, start.ports));
-  };
-  if (!same(startCommand6) || !same(stopCommand6)) {
-    note(
-      door.line,
-      `The commands for IPv6 of the door "${name}" are not carried over: it is the same for both families`,
-    );
-  }
-  return {};
+function familyKeys({ door, name, note }: DoorPrint): Keys {
+  if (door.startCommand6 !== '') return {};
+  note(door.line, `The door "${name}" is for IPv4 sources alone, because its command for IPv6 is empty`);
+  return { sources: { allow: ['0.0.0.0/0'] } };
 }
 
 function knockKeys({ door, name, note }: DoorPrint): Keys {

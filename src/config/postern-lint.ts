@@ -5,9 +5,9 @@
 
 import { family } from '../core/address.ts';
 import type { Door, Step } from '../core/door.ts';
-import { contains, type PortRange, type Prefix } from '../core/policy.ts';
+import { contains, networkOf, type PortRange, type Prefix } from '../core/policy.ts';
 import { holdsPort, printPorts, printStep } from './ports.ts';
-import type { PosternDoor } from './postern-config.ts';
+import type { PosternConfig, PosternDoor } from './postern-config.ts';
 import { printPrefix } from './prefix.ts';
 import { type Finding, finding, quote } from './problem.ts';
 import { printDuration } from './quantity.ts';
@@ -25,6 +25,7 @@ const SSH: Step = { protocol: 'tcp', port: 22 };
 export interface LintContext {
   readonly publicPorts: readonly PortRange[];
   readonly traps: readonly PortRange[];
+  readonly firewall: Pick<PosternConfig['firewall'], 'ipv6Prefix'>;
   readonly surroundings: Surroundings;
   readonly lineOf: LineOf;
   /** What the file asks for, before it was held to less; by the door's name. */
@@ -38,7 +39,7 @@ export function* lintDoors(doors: readonly PosternDoor[], context: LintContext):
   const guarded = new Guarded(doors);
   for (const door of doors) {
     if (!context.unsure.has(door.name)) yield* at(['door', door.name], lintReach(door));
-    yield* at(['door', door.name, 'sources', 'deny'], lintDenied(door));
+    yield* at(['door', door.name, 'sources', 'deny'], lintDenied(door, context.firewall.ipv6Prefix));
     yield* lintShared(door, guarded);
     const { knock } = door;
     if (!knock) continue;
@@ -108,6 +109,15 @@ function overlap(x: PortRange, y: PortRange): boolean {
   return x.protocol === y.protocol && x.first <= y.last && y.first <= x.last;
 }
 
+/** Forged packets have somebody banned who is away; the one who runs this host should not be he. */
+export function* lintBans({ ban, allow }: Pick<PosternConfig, 'ban' | 'allow'>): Generator<PathFinding> {
+  if (ban.after === undefined || allow.length > 0) return;
+  const message =
+    'Sources are banned for their points, and none is trusted: forged packets in your name keep you out until you knock';
+  const hint = 'Write the addresses that you come from into allow, before the first section: allow = ["192.0.2.7"]';
+  yield { path: ['ban', 'after'], about: finding('warning', message, hint) };
+}
+
 /** Traps that honest clients touch. */
 function* lintTraps(doors: readonly PosternDoor[], context: LintContext): Generator<PathFinding> {
   const { traps, publicPorts, surroundings } = context;
@@ -169,13 +179,24 @@ function* lintReach({ name, protect, knock, allow, deny }: PosternDoor): Generat
   }
 }
 
-/** What is denied that was not allowed: a slip in one of the two lists. */
-function* lintDenied({ allow, deny }: PosternDoor): Generator<Finding> {
+/** What is denied that was not allowed, a slip in one of the two lists; or that a grant of somebody else lets in all the same. */
+function* lintDenied({ allow, deny }: PosternDoor, ipv6Prefix: number): Generator<Finding> {
   for (const prefix of deny) {
-    if (allow.length === 0 || allow.some((own) => covers(own, prefix) || covers(prefix, own))) continue;
+    if (allow.length === 0 || allow.some((own) => covers(own, prefix) || covers(prefix, own))) {
+      if (family(prefix.address) === 6 && prefix.length > ipv6Prefix) yield* lintNarrow(prefix, deny, ipv6Prefix);
+      continue;
+    }
     const message = `The address "${printPrefix(prefix)}" in deny is not allowed anyway`;
     yield finding('warning', message, 'Remove it from deny, or add what it is a part of to allow');
   }
+}
+
+/** A grant is for the whole network of who knocks. */
+function* lintNarrow(prefix: Prefix, deny: readonly Prefix[], ipv6Prefix: number): Generator<Finding> {
+  const network = { address: networkOf(prefix.address, ipv6Prefix), length: ipv6Prefix };
+  if (deny.some((other) => covers(other, network))) return;
+  const message = `The address "${printPrefix(prefix)}" in deny may not knock, but a neighbour's knock lets it in: a grant is for ${printPrefix(network)}`;
+  yield finding('warning', message, `Deny "${printPrefix(network)}", or write ipv6_prefix = 128 in [firewall]`);
 }
 
 /** Is the second block inside the first? */

@@ -24,6 +24,7 @@ import {
   wholeNumber,
 } from './schema-values.ts';
 import { DEFAULT_STRAYS } from './strays.ts';
+import { tarpit } from './tarpit-schema.ts';
 
 const MAX_STEPS = 32;
 /** What a person can want; the engine counts further. */
@@ -128,18 +129,25 @@ export const door = v.pipe(
       ),
       'closed',
     ),
-    sources: v.optional(v.pipe(sources, v.description('Who may open the door at all.')), {}),
+    sources: v.optional(
+      v.pipe(sources, v.description('Who may open the door by knocking. `postern open` is not held to these lists.')),
+      {},
+    ),
     limit: v.optional(
-      key(wholeNumber(1, MOST_GRANTS), 'How many sources may have the door open at the same time.', {
-        fallback: 'no limit',
-        examples: [20],
-        aliases: ['max', 'max_grants'],
-      }),
+      key(
+        wholeNumber(1, MOST_GRANTS),
+        'How many sources may have the door open at the same time, when they knock. `postern open` is not held to it.',
+        {
+          fallback: 'no limit',
+          examples: [20],
+          aliases: ['max', 'max_grants'],
+        },
+      ),
     ),
     on_open: v.optional(
       key(
         command,
-        'A program to run when the door opens, without a shell, as a list of its words. It finds POSTERN_DOOR, POSTERN_SOURCE, POSTERN_VIA, POSTERN_EVENT and POSTERN_USER (empty for a knock) in its environment.',
+        'A program to run when the door opens, without a shell, as a list of its words. In its environment are POSTERN_DOOR, POSTERN_SOURCE (the address that knocked, or was named by hand), POSTERN_NETWORK (what the grant is for: that address, or of an IPv6 address its network, such as `2001:db8::/64`), POSTERN_VIA, POSTERN_EVENT and POSTERN_USER (empty for a knock). A renewal runs no hook, and over IPv6 a knock of a neighbour in the same network is one.',
         {
           fallback: 'none',
           examples: [['/usr/bin/logger', '-t', 'postern', 'open']],
@@ -148,11 +156,15 @@ export const door = v.pipe(
       ),
     ),
     on_close: v.optional(
-      key(command, 'A program to run when a grant has ended.', {
-        fallback: 'none',
-        examples: [['/usr/local/sbin/door-closed']],
-        aliases: ['stop_command'],
-      }),
+      key(
+        command,
+        'A program to run when a grant has ended, with the same environment as when it began; of a grant whose opener is not known, POSTERN_SOURCE is the first address of its network.',
+        {
+          fallback: 'none',
+          examples: [['/usr/local/sbin/door-closed']],
+          aliases: ['stop_command'],
+        },
+      ),
     ),
     hook_timeout: v.optional(key(duration('100ms', '1h'), 'How long a hook may run before it is killed.'), '10s'),
     knock: v.optional(
@@ -212,6 +224,7 @@ export const posternSchema = table({
     },
     'Whom nobody listens to for a while. A right knock ends a ban that points brought about, so that forged packets cannot lock anybody out.',
   ),
+  tarpit: v.optional(tarpit),
   state: section(
     {
       dir: v.optional(

@@ -5,7 +5,7 @@
 
 import * as v from 'valibot';
 import type { PosternConfig, PosternDoor } from './postern-config.ts';
-import { lintDoors } from './postern-lint.ts';
+import { lintBans, lintDoors } from './postern-lint.ts';
 import { directoryOf, judgeDoor, judgeSettings, lowerDoors, lowerSettings } from './postern-lower.ts';
 import { type DoorDraft, door as doorSchema, type PosternDraft, posternSchema } from './postern-schema.ts';
 import { finding, type Problem } from './problem.ts';
@@ -15,6 +15,7 @@ import { shapeOf } from './schema-shape.ts';
 import { doorName } from './schema-values.ts';
 import { findStrangeKeys } from './strange-keys.ts';
 import { lintSurroundings, type Surroundings } from './surroundings-lint.ts';
+import { judgeTarpit } from './tarpit-lint.ts';
 import { locateKeys, type Path, type Positions } from './toml-positions.ts';
 import { readToml } from './toml-syntax.ts';
 
@@ -73,11 +74,13 @@ function read(
   for (const found of judgeSettings(settings)) tell(found);
   for (const [name, draft] of Object.entries(drafts)) for (const found of judgeDoor(name, draft)) tell(found);
   const doors: readonly PosternDoor[] = lowerDoors(drafts, (name) => positions.lineOf(['door', name]));
+  for (const found of judgeTarpit({ ...settings, doors }, surroundings)) tell(found);
   const strays = new Map(
     Object.entries(drafts).flatMap(([name, { knock }]) => (knock ? [[name, knock.strays] as const] : [])),
   );
   const lineOf = (path: Path): number => positions.lineOf(path);
   for (const found of lintDoors(doors, { ...settings, surroundings, lineOf, strays, unsure })) tell(found);
+  for (const found of lintBans(settings)) tell(found);
   for (const found of lintSurroundings({ ...settings, doors }, surroundings)) tell(found);
   if (errors === 0 && doors.length === 0) {
     tell({

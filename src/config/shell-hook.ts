@@ -5,7 +5,19 @@
 
 /** The argv of a hook that runs a command of knockd's. */
 export function shellHook(command: string): readonly string[] {
-  return ['/bin/sh', '-c', replaceAddress(command).replaceAll('\0', '')];
+  return ['/bin/sh', '-c', scriptOf(command)];
+}
+
+const BY_FAMILY = 'case "$POSTERN_SOURCE" in *:*) exec /bin/sh -c "$2";; *) exec /bin/sh -c "$1";; esac';
+
+/** The argv of one that runs another command for IPv6 sources; an empty one does nothing. */
+export function familyHook(command: string, command6: string): readonly string[] {
+  if (command === command6) return shellHook(command);
+  return ['/bin/sh', '-c', BY_FAMILY, 'sh', scriptOf(command), scriptOf(command6)];
+}
+
+function scriptOf(command: string): string {
+  return replaceAddress(command).replaceAll('\0', '');
 }
 
 /** `%IP%` becomes a variable that the shell expands wherever it stands, in single quotes too. */

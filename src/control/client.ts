@@ -49,17 +49,19 @@ export type WireStatus = Omit<Status, 'doors' | 'bans' | 'allowed'> & {
 
 /** A status of a million grants fits. */
 const LONGEST_REPLY = 256 * 1024 * 1024;
-const PATIENCE = 30_000;
+const PATIENCE = 10_000;
+/** For what may take the firewall's programs as long as they need. */
+const LONG_PATIENCE = 60_000;
 
-/** Connects to the daemon at `path`; throws a `ControlError`. */
-export function connectControl(path: string): Promise<ControlClient> {
+/** Connects to the daemon at `path`; throws a `ControlError`. `patience` is how long an answer may take, in place of what is usual. */
+export function connectControl(path: string, patience?: number): Promise<ControlClient> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     const fail = (error: NodeJS.ErrnoException): void => reject(explain(path, error));
     socket.once('error', fail);
     socket.once('connect', () => {
       socket.off('error', fail);
-      resolve(new ControlClient(socket));
+      resolve(new ControlClient(socket, patience));
     });
   });
 }
@@ -67,14 +69,16 @@ export function connectControl(path: string): Promise<ControlClient> {
 /** One connection. Requests are answered in their order. */
 export class ControlClient implements Disposable {
   readonly #socket: Socket;
+  readonly #patience: number | undefined;
   readonly #waiting: { readonly answered: (reply: Reply) => void; readonly failed: (error: ControlError) => void }[] =
     [];
   readonly #ended: Promise<void>;
   #heard: ((event: WireEvent) => void) | undefined;
   #lost: ControlError | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, patience?: number) {
     this.#socket = socket;
+    this.#patience = patience;
     const lines = new Lines(LONGEST_REPLY);
     socket.on('data', (chunk: Uint8Array) => {
       for (const line of lines.take(chunk)) this.#take(line === 'too-long' ? undefined : decodeReply(line));
@@ -109,7 +113,9 @@ export class ControlClient implements Disposable {
   }
 
   close(door: string, source?: string): Promise<{ readonly closed: number }> {
-    return this.#ask({ do: 'close', door, source }) as Promise<{ readonly closed: number }>;
+    return this.#ask({ do: 'close', door, source }, source === undefined ? LONG_PATIENCE : PATIENCE) as Promise<{
+      readonly closed: number;
+    }>;
   }
 
   /** `duration` as text with its unit; ten minutes without one. */
@@ -138,7 +144,7 @@ export class ControlClient implements Disposable {
   }
 
   reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }> {
-    return this.#ask({ do: 'reload' }) as ReturnType<ControlClient['reload']>;
+    return this.#ask({ do: 'reload' }, LONG_PATIENCE) as ReturnType<ControlClient['reload']>;
   }
 
   /** Calls back for every event from now on; resolves when the daemon has begun to tell. */
@@ -151,14 +157,16 @@ export class ControlClient implements Disposable {
     this.#socket.destroy();
   }
 
-  #ask(request: object): Promise<unknown> {
+  #ask(request: object, usual = PATIENCE): Promise<unknown> {
+    const patience = this.#patience ?? usual;
     return new Promise((resolve, reject) => {
       if (this.#lost) return reject(this.#lost);
       const timer = setTimeout(() => {
-        const hint = 'It may be busy or stuck: see its log';
-        this.#lose(new ControlError('lost', `The daemon has not answered for ${PATIENCE / 1000} seconds`, hint));
+        const hint =
+          'It is stopped, stuck or very busy: see its process and its log. What it has not begun by now it does not do any more';
+        this.#lose(new ControlError('lost', `The daemon has not answered for ${patience / 1000} seconds`, hint));
         this.#socket.destroy();
-      }, PATIENCE);
+      }, patience);
       this.#waiting.push({
         answered: (reply) => {
           clearTimeout(timer);

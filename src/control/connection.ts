@@ -1,7 +1,8 @@
 /**
  * One client of the control socket: reads a request, answers it, reads the next. A client that does not take its answers gets no further
  * than the first of them, and is dropped when it takes too long; one that follows is dropped when it falls behind.
- * The end of its requests is the end of the connection, once they are answered: who is gone cannot be told from who is silent.
+ * The end of its requests (`shutdown`) is the end of the connection, once they are answered; who has closed it altogether is gone, and what he
+ * asked for and is not begun is not done any more: he has been told, or will find, that nobody answered.
  */
 
 import type { Socket } from 'node:net';
@@ -96,12 +97,20 @@ export class Connection {
     if (isBlank(line)) return;
     this.#busy = true;
     await this.#ports.turn();
-    if (!this.open) return;
+    if (!(await this.#reachable())) return this.drop();
     const text = await this.#ports.answer(line, this);
     if (!this.open) return;
     this.#ports.makeRoom(text.length, this);
     if (!this.#socket.write(text)) await this.#drained();
     this.#busy = false;
+  }
+
+  /** Does the other end still stand? Nothing is sent, but the kernel refuses even that (EPIPE) where nobody could read it any more. */
+  #reachable(): Promise<boolean> {
+    if (!this.open || this.backlog > 0) return Promise.resolve(this.open);
+    return new Promise((resolve) => {
+      this.#socket.write('', (error) => resolve(!error && this.open));
+    });
   }
 
   /** Until all is taken or the client is gone. */

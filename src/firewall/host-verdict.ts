@@ -71,12 +71,24 @@ function hostTables(listing: HostListing, probe: Probe): HostTable[] {
   const saved = listing.iptables
     .filter(({ version }) => version === probe.version)
     .flatMap(({ text, source }) => parseIptablesSave(withoutGuard(text), probe, source));
-  const native = (listing.nft === undefined ? [] : parseNftListing(listing.nft, probe)).filter(({ family, name }) => {
-    if (family === 'inet' && name === TABLE) return false;
-    // iptables-nft's own tables are read better from iptables-save.
-    return !(family !== 'inet' && IPTABLES_TABLES.has(name) && saved.some((table) => table.name === name));
-  });
+  const native = (listing.nft === undefined ? [] : parseNftListing(listing.nft, probe))
+    .filter(({ family, name }) => !(family === 'inet' && name === TABLE))
+    .map((table) => {
+      const twin = saved.find(
+        ({ name }) => table.family !== 'inet' && IPTABLES_TABLES.has(name) && table.name === name,
+      );
+      return twin ? withoutChainsOf(twin, table) : table;
+    });
   return [...saved, ...native];
+}
+
+/** iptables-nft's own chains are read better from iptables-save; what somebody put beside them it does not show. */
+function withoutChainsOf(saved: HostTable, table: HostTable): HostTable {
+  const known = new Set(saved.chains.map(({ name }) => name));
+  const chains = table.chains.map((chain) =>
+    known.has(chain.name) ? { name: chain.name, rules: chain.rules } : chain,
+  );
+  return { ...table, chains };
 }
 
 function placeOf(table: HostTable, chain: HostChain): Place {

@@ -64,7 +64,9 @@ function parseRule(expressions: readonly Json[], probe: Probe): HostRule[] {
     if (kind === 'match') truths.push(matchHolds(object(body) ?? {}, probe));
     else if (kind === 'vmap') return mapRules(object(body) ?? {}, probe, both(...truths));
     else if (PASSING.has(kind)) continue;
-    else {
+    else if (kind === 'dnat' && object(object(body)?.addr)?.map !== undefined) {
+      return leadRules(object(object(object(body)?.addr)?.map) ?? {}, probe, both(...truths));
+    } else {
       const act = actOf(kind, body, probe);
       if (act) return [{ match: both(...truths), act }];
       truths.push('maybe');
@@ -120,6 +122,18 @@ function mapRules({ key, data }: Json, probe: Probe, before: Truth): HostRule[] 
   });
 }
 
+/** `dnat to tcp dport map { 8080 : 172.17.0.2 }` is a rule for each of its elements. */
+function leadRules({ key, data }: Json, probe: Probe, before: Truth): HostRule[] {
+  const elements = object(data)?.set;
+  if (!Array.isArray(elements)) return [{ match: both(before, 'maybe'), act: { do: 'lead', to: '…' } }];
+  return elements.map((element): HostRule => {
+    const [value, target] = Array.isArray(element) ? element : [];
+    const concat = object(target)?.concat;
+    const to = (Array.isArray(concat) ? concat : [target]).map(shown).join(':');
+    return { match: both(before, valueHolds(object(key) ?? {}, value, probe)), act: { do: 'lead', to } };
+  });
+}
+
 function matchHolds({ op, left, right }: Json, probe: Probe): Truth {
   const truth = flagsHold(object(left) ?? {}, op, right, probe) ?? valueHolds(object(left) ?? {}, right, probe);
   if (op === '==' || op === 'in') return truth;
@@ -158,6 +172,9 @@ function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
   if (stranger && payload?.field === 'saddr') return 'no';
   // Reverse path filters: whoever can connect has a route back.
   if (left.fib !== undefined && right === false) return 'no';
+  const [parts, each] = [left.concat, object(right)?.concat];
+  if (Array.isArray(parts) && Array.isArray(each))
+    return both(...parts.map((part, at) => valueHolds(object(part) ?? {}, each[at], probe)));
   const values = valuesOf(right);
   if (values === undefined) return 'maybe';
   const oneOf = (...names: readonly (string | number)[]): Truth =>

@@ -11,6 +11,7 @@ import type { Face, Guard } from './driver.ts';
 import { type HostListing, isEmpty, listHost } from './host-listing.ts';
 import type { Fate } from './host-rules.ts';
 import { type Place, verdictOf } from './host-verdict.ts';
+import { lintLedSteps } from './led-steps.ts';
 import { guardRules } from './nft-rules.ts';
 import { type PortSegment, portSegments } from './port-segments.ts';
 import { favoursLed, judgeAnswers, UNUSED_PORT } from './unused-ports.ts';
@@ -25,12 +26,14 @@ export interface Finding {
 const LIMITS = { timeout: 10_000, limit: 16 * 1024 * 1024 };
 /** Ranges count once; a guard of more segments is looked at up to here. */
 const MOST_SEGMENTS = 64;
+const AFTER = 'once the guard stands: it decides who gets that far';
 
 /** Everything that an administrator should hear before these doors are guarded by that driver. Never throws. */
 export async function preflight(
   doors: readonly DoorPolicy[],
   face: Face = 'drop',
   driver = 'nftables',
+  tarpit?: number,
 ): Promise<Finding[]> {
   const listing = await listHost();
   const unreadable: Finding = {
@@ -39,35 +42,66 @@ export async function preflight(
     hint: 'run it as root, with nftables installed',
   };
   const closed = judgeAnswers(listing);
-  const guard = { doors, face, ...(closed ? { closed } : {}), ipv6Prefix: 64, trusted: [], observe: false };
+  const guard = {
+    doors,
+    face,
+    ipv6Prefix: 64,
+    trusted: [],
+    observe: false,
+    ...(closed !== undefined && { closed }),
+    ...(tarpit !== undefined && { tarpit }),
+  };
   return [
     ...(driver === 'nftables' ? await dryRun(guard) : []),
     ...(face === 'mirror' ? judgeMirror(listing, listeningPorts()) : []),
-    ...(isEmpty(listing) ? [unreadable] : judgeHost(doors, listing)),
+    ...(isEmpty(listing) ? [unreadable] : [...judgeHost(doors, listing), ...judgeTarpit(tarpit, listing)]),
   ];
 }
 
 /** The findings about the host's rules. */
 export function judgeHost(doors: readonly DoorPolicy[], listing: HostListing): Finding[] {
   const segments = portSegments(doors).slice(0, MOST_SEGMENTS);
-  return segments.flatMap((segment) => {
-    const verdicts = ([4, 6] as const).map((version) => ({
-      version,
-      ...verdictOf(listing, { version, protocol: segment.protocol, port: segment.first }),
-    }));
-    const led = [...new Set(verdicts.flatMap((verdict) => [...verdict.led]))];
-    if (led.length > 0) return [ledFinding(segment, led)];
-    // One finding for both families where they meet the same end at the same place.
-    const refusals = new Map<string, { readonly fate: Fate; readonly place: Place; readonly versions: (4 | 6)[] }>();
-    for (const { version, fate, place } of verdicts) {
-      if (place === undefined) continue;
-      const key = `${fate === 'unknown'} ${place.description}`;
-      const same = refusals.get(key) ?? { fate, place, versions: [] };
-      same.versions.push(version);
-      refusals.set(key, same);
-    }
-    return [...refusals.values()].map((refusal) => refusedFinding(segment, refusal, refusal.versions));
+  const steps = lintLedSteps(doors, (probe) => verdictOf(listing, probe).led);
+  return [...segments.flatMap((segment) => judgeSegment(segment, listing)), ...steps];
+}
+
+function judgeSegment(segment: PortSegment, listing: HostListing): Finding[] {
+  const verdicts = ([4, 6] as const).map((version) => ({
+    version,
+    ...verdictOf(listing, { version, protocol: segment.protocol, port: segment.first }),
+  }));
+  const led = [...new Set(verdicts.flatMap((verdict) => [...verdict.led]))];
+  if (led.length > 0) return [ledFinding(segment, led)];
+  // One finding for both families where they meet the same end at the same place.
+  const refusals = new Map<string, { readonly fate: Fate; readonly place: Place; readonly versions: (4 | 6)[] }>();
+  for (const { version, fate, place } of verdicts) {
+    if (place === undefined) continue;
+    const key = `${fate === 'unknown'} ${place.description}`;
+    const same = refusals.get(key) ?? { fate, place, versions: [] };
+    same.versions.push(version);
+    refusals.set(key, same);
+  }
+  return [...refusals.values()].map((refusal) => refusedFinding(segment, refusal, refusal.versions));
+}
+
+/** Would this host's rules let those in who are led to the tarpit? */
+export function judgeTarpit(port: number | undefined, listing: HostListing): Finding[] {
+  if (port === undefined) return [];
+  const segment: PortSegment = { protocol: 'tcp', first: port, last: port, doors: [], close: 'keep' };
+  const refusing = ([4, 6] as const).flatMap((version) => {
+    const { fate, place } = verdictOf(listing, { version, protocol: 'tcp', port });
+    return place === undefined || fate === 'unknown' ? [] : [{ version, place }];
   });
+  const [first] = refusing;
+  if (first === undefined) return [];
+  const versions = refusing.map(({ version }) => version);
+  return [
+    {
+      severity: 'warning',
+      message: `Nobody is held in the tarpit: ${first.place.description} refuses port tcp/${port}, where banned sources are led to, over ${versions.map((version) => `IPv${version}`).join(' and ')}`,
+      hint: `${remedy(segment, first.place, versions)} # ${AFTER}`,
+    },
+  ];
 }
 
 function refusedFinding(
@@ -78,19 +112,18 @@ function refusedFinding(
   const families = versions.map((version) => `IPv${version}`).join(' and ');
   const by = place.description;
   const subject = `Port ${portText(segment)} of ${doorsText(segment)}`;
-  const after = 'once the guard stands: it decides who gets that far';
   const hint = remedy(segment, place, versions);
   if (fate === 'unknown') {
     return {
       severity: 'warning',
       message: `${subject}: cannot tell whether ${by} lets a granted client in over ${families}`,
-      hint: `${hint} # if it does not, ${after}`,
+      hint: `${hint} # if it does not, ${AFTER}`,
     };
   }
   return {
     severity: 'error',
     message: `${subject}: ${by} refuses a granted client, too, over ${families}`,
-    hint: `${hint} # ${after}`,
+    hint: `${hint} # ${AFTER}`,
   };
 }
 

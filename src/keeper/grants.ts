@@ -24,6 +24,8 @@ import { Turns } from './turns.ts';
 export interface LiveGrant {
   readonly door: string;
   readonly source: Address;
+  /** Who opened it, where `source` is the network around him, and it is known. */
+  readonly knocker?: Address;
   readonly via: Via;
   readonly user?: string;
   /** Monotonic milliseconds. */
@@ -53,6 +55,8 @@ export type Opening =
 
 /** After a firewall that does not end grants by itself has refused to close one. */
 const AGAIN = 5000;
+
+type Whose = Pick<LiveGrant, 'via' | 'user' | 'knocker'>;
 
 interface Held extends LiveGrant {
   readonly cancel: () => void;
@@ -196,7 +200,10 @@ export class Grants {
     if (before && how.via !== 'hand' && before.until - this.#ports.monotonicNow() >= remaining)
       return { opened: before };
     const earlier = this.#ports.rows.get({ door: name, source: printAddress(source) });
-    this.#put(name, source, how, remaining, earlier?.opened);
+    // Whoever renews it, it stays his who opened it: the hook that closes undoes what the hook that opened did.
+    const first = before ? before.knocker : sameAddress(source, knocker) ? undefined : knocker;
+    const whose = { via: how.via, ...userOf(how), ...(first && { knocker: first }) };
+    this.#put(name, source, whose, remaining, earlier?.opened);
     const takeBack = this.#ports.closes?.opening(name, source, remaining);
     if (!before) this.#opening.set(key, name);
     try {
@@ -212,7 +219,7 @@ export class Grants {
       return { denied: 'firewall', detail };
     }
     this.#opening.delete(key);
-    const opened = this.#hold({ door: name, source, via: how.via, ...userOf(how) }, remaining);
+    const opened = this.#hold({ door: name, source, ...whose }, remaining);
     const type = before ? 'renewed' : 'opened';
     record({
       type,
@@ -241,19 +248,25 @@ export class Grants {
   }
 
   /** Takes over what stands in the kernel; what is known of it comes from the state, else from nobody. */
-  #adopt(of: Pick<GrantRow, 'door' | 'via' | 'user'>, source: Address, remaining: number, comment = ''): void {
+  #adopt(
+    of: Pick<GrantRow, 'door' | 'via' | 'user' | 'knocker'>,
+    source: Address,
+    remaining: number,
+    comment = '',
+  ): void {
     const { door, via } = of;
     const about = { door, source: printAddress(source), via, ...userOf(of) };
     this.#ports.record({ type: 'adopted', ...about, ...(comment !== '' && { detail: comment }) });
-    this.#hold({ door, source, via, ...userOf(of) }, remaining);
+    const whose = { via, ...userOf(of), ...knockerOf(of) };
+    this.#hold({ door, source, ...whose }, remaining);
     // What an administrator added by hand without a time has no row: it is no grant of ours.
-    if (Number.isFinite(remaining)) this.#put(door, source, of, remaining, this.#ports.rows.get(about)?.opened);
+    if (Number.isFinite(remaining)) this.#put(door, source, whose, remaining, this.#ports.rows.get(about)?.opened);
   }
 
   async #reopen(row: GrantRow, source: Address, left: number): Promise<void> {
-    const grant = { door: row.door, source, via: row.via, ...userOf(row) };
+    const grant = { door: row.door, source, via: row.via, ...userOf(row), ...knockerOf(row) };
     // Written anew: a clock that was set back is not to give it its whole time again with every start.
-    this.#put(row.door, source, row, left, row.opened);
+    this.#put(row.door, source, grant, left, row.opened);
     this.#ports.closes?.opening(row.door, source, left);
     try {
       await this.#ports.driver.open(toGrant(grant, left));
@@ -271,11 +284,12 @@ export class Grants {
   async #bury(row: GrantRow, source: Address | undefined, door: DoorPolicy | undefined): Promise<void> {
     const { rows, closes, record, hook, monotonicNow } = this.#ports;
     const about = { door: row.door, source: row.source, via: row.via, ...userOf(row) };
-    if (door && source && !(await this.#finish(door, source))) return void this.#hold({ ...about, source }, AGAIN);
+    if (door && source && !(await this.#finish(door, source)))
+      return void this.#hold({ ...about, source, ...knockerOf(row) }, AGAIN);
     rows.end(row);
     if (source) closes?.closed(row.door, source);
     record(door ? { ...about, type: 'expired' } : { ...about, type: 'closed', reason: 'the door is gone' });
-    if (door && source) hook(door, 'close', { ...about, source, until: monotonicNow() });
+    if (door && source) hook(door, 'close', { ...about, source, ...knockerOf(row), until: monotonicNow() });
   }
 
   /** Remembers the grant and what has to happen at its end. */
@@ -335,7 +349,7 @@ export class Grants {
     return true;
   }
 
-  #put(door: string, source: Address, how: { via: Via; user?: string }, remaining: number, opened?: number): void {
+  #put(door: string, source: Address, whose: Whose, remaining: number, opened?: number): void {
     const now = this.#ports.wallNow();
     this.#ports.rows.put({
       door,
@@ -343,8 +357,9 @@ export class Grants {
       opened: opened ?? now,
       until: now + remaining,
       longest: remaining,
-      via: how.via,
-      ...userOf(how),
+      via: whose.via,
+      ...userOf(whose),
+      ...(whose.knocker && { knocker: printAddress(whose.knocker) }),
     });
   }
 }
@@ -355,6 +370,11 @@ function keyOf(door: string, source: Address): string {
 
 function userOf(grant: { readonly user?: string }): { readonly user?: string } {
   return grant.user === undefined ? {} : { user: grant.user };
+}
+
+function knockerOf({ knocker }: Pick<GrantRow, 'knocker'>): { readonly knocker?: Address } {
+  const address = knocker === undefined ? undefined : parseAddress(knocker);
+  return address === undefined ? {} : { knocker: address };
 }
 
 function toGrant(grant: Omit<LiveGrant, 'until'>, remaining: number): Grant {

@@ -6,9 +6,9 @@
  * how many run at once is bounded, others wait. What finds no room even to wait is recorded.
  */
 
-import { printAddress } from '../core/address.ts';
+import { family, printAddress } from '../core/address.ts';
 import type { HistoryEvent } from '../core/history.ts';
-import type { DoorPolicy } from '../core/policy.ts';
+import { type DoorPolicy, printPrefix } from '../core/policy.ts';
 import { type Ending, runHook } from '../platform/process.ts';
 import type { LiveGrant } from './grants.ts';
 
@@ -23,14 +23,16 @@ interface Waiting {
 
 export class Hooks {
   readonly #record: (event: HistoryEvent) => void;
+  readonly #ipv6Prefix: () => number;
   readonly #start: typeof runHook;
   /** In the order in which they are to run. */
   readonly #waiting: Waiting[] = [];
   /** Door and source of those that run. */
   readonly #running = new Set<string>();
 
-  constructor(record: (event: HistoryEvent) => void, start: typeof runHook = runHook) {
+  constructor(record: (event: HistoryEvent) => void, ipv6Prefix: () => number, start: typeof runHook = runHook) {
     this.#record = record;
+    this.#ipv6Prefix = ipv6Prefix;
     this.#start = start;
   }
 
@@ -43,7 +45,11 @@ export class Hooks {
     const env = {
       POSTERN_EVENT: when,
       POSTERN_DOOR: door.name,
-      POSTERN_SOURCE: source,
+      POSTERN_SOURCE: printAddress(grant.knocker ?? grant.source),
+      POSTERN_NETWORK: printPrefix({
+        address: grant.source,
+        length: family(grant.source) === 4 ? 32 : this.#ipv6Prefix(),
+      }),
       POSTERN_VIA: grant.via,
       POSTERN_USER: grant.user ?? '',
     };

@@ -83,9 +83,14 @@ export function openSound<Value>(file: string, use: (database: DatabaseSync) => 
   }
 }
 
+/** Why a state file is not used, for people: somebody else could have written it. */
+export function whyUnusable(file: string): string | undefined {
+  return whyUntrusted(file, ['-wal', '-shm', '-journal']);
+}
+
 /** Throws when somebody but this user and root could have written the file, or what SQLite reads with it. */
 export function refuseStrangers(file: string): void {
-  const untrusted = whyUntrusted(file, ['-wal', '-shm', '-journal']);
+  const untrusted = whyUnusable(file);
   if (untrusted !== undefined) throw new UnusableState(untrusted);
 }
 

@@ -35,6 +35,8 @@ export interface GrantRow extends DoorKey {
   readonly longest: number;
   readonly via: Via;
   readonly user?: string;
+  /** Who knocked, or was named, where the grant is for a network around him: as `printAddress` prints it. */
+  readonly knocker?: string;
 }
 
 /** A door that we have to close, since the driver's kernel does not. Stays until it is closed, whatever becomes of the grant. */
@@ -76,7 +78,7 @@ export interface RowShape<Row extends Key, Key> {
 export const GRANTS: RowShape<GrantRow, DoorKey> = {
   table: 'grants',
   key: ['door', 'source'],
-  columns: ['door', 'source', 'opened', 'until', 'longest', 'via', 'user'],
+  columns: ['door', 'source', 'opened', 'until', 'longest', 'via', 'user', 'knocker'],
   read: (row) => ({
     door: textIn(row, 'door'),
     source: textIn(row, 'source'),
@@ -85,6 +87,7 @@ export const GRANTS: RowShape<GrantRow, DoorKey> = {
     longest: numberIn(row, 'longest'),
     via: viaIn(row),
     ...optionalTextIn(row, 'user'),
+    ...optionalTextIn(row, 'knocker'),
   }),
 };
 

@@ -43,4 +43,5 @@ export const MIGRATIONS: readonly string[] = [
     source TEXT PRIMARY KEY, until REAL NOT NULL, longest REAL NOT NULL, via TEXT NOT NULL, user TEXT, reason TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `ALTER TABLE grants ADD COLUMN knocker TEXT;`,
 ];

@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { HistoryEntry } from '../core/history.ts';
+import { mendFolder } from '../platform/trust.ts';
 import { checkpoint, openDatabase, UnusableState } from './database.ts';
 import { History } from './history.ts';
 import type { HistoryStore, Retention } from './history-store.ts';
@@ -86,10 +87,11 @@ const READ_HISTORY = 10_000;
 /** Opens the state in a folder, creating both where they are missing. Never throws: what cannot be had is in the warnings. */
 export function openState(folder: string, ports: StatePorts, retention: Retention): OpenedState {
   const file = join(folder, STATE_FILE);
+  const mended = mendFolder(folder) ? [`${folder} could be written by its group, and no longer can (chmod g-w)`] : [];
   try {
     const { value, setAside } = openDatabase(file, ports.wallNow(), (database) => read(database, ports));
     const spent = markSpending(value.spent, value.identity, join(folder, MARK_FILE));
-    const warnings: string[] = [];
+    const warnings: string[] = [...mended];
     if (setAside) warnings.push(`${file} was damaged and is begun anew, the old one is ${setAside}`);
     if (spent.refusal) warnings.push(spent.refusal);
     return { state: onDisk(file, value, spent, ports, retention), ...(setAside && { setAside }), warnings };
@@ -101,7 +103,12 @@ export function openState(folder: string, ports: StatePorts, retention: Retentio
     return {
       state: inMemory(contents, refuseSpending(refusal), ports, retention, why),
       readOnly: true,
-      warnings: [`${why}: grants and history are kept in memory and end with this process`, refusal, ...unread],
+      warnings: [
+        ...mended,
+        `${why}: grants and history are kept in memory and end with this process`,
+        refusal,
+        ...unread,
+      ],
     };
   }
 }

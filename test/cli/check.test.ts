@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -96,6 +96,21 @@ test('postern check warns of a file that everybody can read', () => {
       'open.toml: warning: Everybody on this machine can read it, and with it the knocks\nhint: Run chmod 600 open.toml\n',
   });
   assert.equal(postern('check', '--strict', file).status, 1);
+});
+
+test('postern check warns of a state that posternd would not use', () => {
+  const dir = join(directory, 'state');
+  mkdirSync(dir);
+  chmodSync(dir, 0o777);
+  const file = write('state.toml', `[state]\ndir = "state"\n${GOOD}`);
+  const { status, stderr } = postern('check', file);
+  assert.equal(status, 0);
+  assert.equal(
+    stderr,
+    `state.toml: warning: ${dir} can be written by others, so that the state in it is not used: grants and history are kept in memory\nhint: Make it root's (chown root, chmod go-w)\n`,
+  );
+  chmodSync(dir, 0o775);
+  assert.equal(postern('check', file).stderr, '', 'the start puts it right');
 });
 
 test('postern check --json prints the problems as one list', () => {

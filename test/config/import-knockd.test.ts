@@ -146,7 +146,21 @@ within = "5s"
     ],
     [
       [`command = iptables -I ${RULE}`, 'command_6 = /bin/other %IP%', `stop_command = iptables -D ${RULE}`],
-      ['k.conf:1: The commands for IPv6 of the door "a" are not carried over: it is the same for both families'],
+      [
+        'k.conf:1: The command for IPv6 of the door "a" is run as a hook, and the ports of the one for IPv4 are opened: it is none that is understood',
+      ],
+    ],
+    [
+      [
+        `command = iptables -I ${RULE}`,
+        'command_6 = ip6tables -I INPUT -s %IP% -p tcp --dport 2222 -j ACCEPT',
+        `stop_command = iptables -D ${RULE}`,
+        'stop_command_6 = /bin/other %IP%',
+      ],
+      [
+        'k.conf:1: The door "a" opens the same ports over IPv6 as over IPv4: "ip6tables -I INPUT -s %IP% -p tcp --dport 2222 -j ACCEPT" is not carried over',
+        'k.conf:1: The stop command for IPv6 of the door "a" is run as a hook when a grant ends: it is none that is understood',
+      ],
     ],
     [
       ['command = x', 'seq_timeout = 0'],
@@ -200,6 +214,24 @@ within = "5s"
     const expected = spawnSync('/bin/sh', ['-c', command.replaceAll('%IP%', '2001:db8::7')], { encoding: 'utf8' });
     assert.equal(stdout, expected.stdout);
     assert.match(stdout, /2001:db8::7/);
+  });
+
+  test('makes hooks that run the command of the family that knocked', () => {
+    const lines = ['four %IP% # 4', "six '%IP%'", 'bye4 %IP%', 'bye6 %IP%'].map((line) => `echo ${line}`);
+    const keys = ['start_command', 'start_command_6', 'stop_command', 'stop_command_6'];
+    const { config, notes } = run(
+      `[a]\nsequence = 7000,9000,8000\n${keys.map((key, i) => `${key} = ${lines[i]}`).join('\n')}\n`,
+    );
+    assert.ok(!notes.some((note) => note.includes('not carried over')));
+    const said = (argv: readonly string[] = [], source: string): string => {
+      const [program = '', ...args] = argv;
+      return spawnSync(program, args, { env: { POSTERN_SOURCE: source }, encoding: 'utf8' }).stdout.trim();
+    };
+    const hooks = config.doors[0]?.hooks;
+    assert.deepEqual(
+      ['192.0.2.7', '2001:db8::7'].flatMap((source) => [said(hooks?.onOpen, source), said(hooks?.onClose, source)]),
+      ['four 192.0.2.7', 'bye4 192.0.2.7', 'six 2001:db8::7', 'bye6 2001:db8::7'],
+    );
   });
 
   test('makes a file that postern takes of whatever knockd takes', () => {

@@ -150,6 +150,24 @@ describe('parsePosternToml() warns of', () => {
     assert.deepEqual(sources('allow = ["10.0.0.0/8"], deny = ["10.0.0.66"]'), []);
   });
 
+  test('an address that may not knock, but is let in with its neighbours', () => {
+    const denying = (list: string, more = ''): string => `${door('aa')}[door.aa.sources]\ndeny = [${list}]\n${more}`;
+    assert.deepEqual(lint(denying('"2001:db8::7", "192.0.2.7"')), [
+      '6: The address "2001:db8::7" in deny may not knock, but a neighbour\'s knock lets it in: a grant is for 2001:db8::/64',
+    ]);
+    assert.deepEqual(lint(denying('"2001:db8::7", "2001:db8::/48"')), []);
+    assert.deepEqual(lint(denying('"2001:db8::7"', '[firewall]\nipv6_prefix = 128\n')), []);
+  });
+
+  test('bans where nobody is trusted', () => {
+    const bans = '[ban]\nafter = 20\n';
+    assert.deepEqual(lint(`${bans}${door('aa')}`), [
+      '2: Sources are banned for their points, and none is trusted: forged packets in your name keep you out until you knock',
+    ]);
+    assert.deepEqual(lint(`allow = ["192.0.2.7"]\n${bans}${door('aa')}`), []);
+    assert.deepEqual(lint(`[ban]\nfor = "1h"\n${door('aa')}`), []);
+  });
+
   test('a knock that may take very long', () => {
     assert.deepEqual(lint(door('a', STEPS, 'within = "10m"\n')), [
       '5: A knock may take 10m: so long a wait helps whoever tries port after port',

@@ -63,6 +63,16 @@ test('a request fails when the daemon hangs up, and so does the next', async () 
   await assert.rejects(client.reload(), /^ControlError: The daemon ended the connection$/);
 });
 
+test('a daemon that does not answer is waited for so long and no longer, and that is said', async () => {
+  await using at = await pretend(() => {});
+  using client = await connectControl(at.path, 20);
+  const error: unknown = await client.open('ssh', '192.0.2.7').catch((reason: unknown) => reason);
+  assert.ok(error instanceof ControlError);
+  assert.equal(error.message, 'The daemon has not answered for 0.02 seconds');
+  assert.match(error.hint ?? '', /stopped, stuck or very busy/);
+  await client.ended;
+});
+
 test('who is turned away hears why', async () => {
   const refusal = '{"v":1,"ok":false,"error":"Too many connections: 64 at most"}\n';
   assert.equal((await problemOf(onRequest(refusal))).message, 'Too many connections: 64 at most');

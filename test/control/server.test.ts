@@ -123,6 +123,22 @@ test('a client that says it is done gets its answers and then the end, also afte
   assert.equal(await peer.line(), undefined);
 });
 
+test('what somebody asked who is gone before it was his turn is not done', async () => {
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+  await using serving = await serve({ status: async () => held.then(() => STATUS) });
+  const [gone, waiting] = [await serving.connect(), await serving.connect()];
+  gone.socket.write('{"do":"open","door":"ssh","source":"192.0.2.7"}\n');
+  gone.socket.destroy();
+  waiting.socket.write('{"do":"status"}\n{"do":"open","door":"ssh","source":"192.0.2.8"}\n');
+  using other = await serving.connect();
+  assert.equal((await other.ask({ do: 'close', door: 'ssh' })).ok, true);
+  waiting.socket.destroy();
+  letGo();
+  for (let round = 0; round < 20; round++) await nextRound();
+  assert.equal((await other.ask({ do: 'close', door: 'ssh' })).ok, true);
+  assert.deepEqual(serving.daemon.calls, ['close ssh undefined', 'close ssh undefined']);
+});
+
 test('many clients at once are all answered', async () => {
   await using serving = await serve();
   const peers = await Promise.all(Array.from({ length: MOST_CONNECTIONS }, () => serving.connect()));

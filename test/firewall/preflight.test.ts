@@ -14,6 +14,7 @@ import { judgeHost, judgeMirror, preflight } from '../../src/firewall/preflight.
 import { doorPolicy } from '../support/firewall-contract.ts';
 
 const recorded = (name: string): string => readFileSync(join(import.meta.dirname, 'hosts', name), 'utf8');
+const KNOCK = { window: 1000, strays: 0, tcpFlags: { set: 0, clear: 0 } };
 const SSH: Probe = { version: 4, protocol: 'tcp', port: 22 };
 
 /** What becomes of a packet to tcp/22 in `INPUT`. */
@@ -188,6 +189,23 @@ describe('nft listings', () => {
     test(name, () => assert.deepEqual(fates([expr, { accept: null }], probe), [expected]));
   }
 
+  test('where DNAT leads a port is told apart from where it leads others, in maps too', () => {
+    const key = { concat: [{ payload: { protocol: 'ip', field: 'daddr' } }, dport] };
+    const pair = (port: number): object => ({ concat: ['198.51.100.1', port] });
+    const ledTo = (...expr: object[]): string[] => {
+      const [table] = parseNftListing(listing(expr), SSH);
+      return [...walk(table!, table!.chains[0]!).led];
+    };
+    const map = (of: object, ...set: unknown[][]): object => ({ dnat: { addr: { map: { key: of, data: { set } } } } });
+    assert.deepEqual(ledTo(match(dport, 22), { dnat: { addr: '172.17.0.2', port: 80 } }), ['172.17.0.2:80']);
+    assert.deepEqual(ledTo(match(dport, 23), { dnat: { addr: '172.17.0.2', port: 80 } }), []);
+    assert.deepEqual(ledTo(map(dport, [22, '172.17.0.2'], [80, '172.17.0.3'])), ['172.17.0.2']);
+    const target = { concat: ['172.17.0.2', 80] };
+    assert.deepEqual(ledTo(map(key, [pair(22), target])), ['172.17.0.2:80']);
+    assert.deepEqual(ledTo(map(key, [pair(80), target])), []);
+    assert.deepEqual(ledTo({ dnat: { addr: { map: { key: dport, data: '@ports' } } } }), ['…']);
+  });
+
   test('whatever JSON nft may print one day, it is read without an error', () => {
     fc.assert(
       fc.property(
@@ -246,6 +264,59 @@ describe('findings', () => {
     assert.deepEqual(
       found.map(({ message }) => message),
       ['Port tcp/22 of door "ssh": chain INPUT of iptables refuses a granted client, too, over IPv4 and IPv6'],
+    );
+  });
+
+  test('nftables rules beside those of iptables, in a table of the same name, are seen: what is led, and what is dropped', () => {
+    const chain = (table: string, name: string, hook: string, policy: string): object => ({
+      chain: { family: 'ip', table, name, hook, type: table, prio: 0, policy },
+    });
+    const match = (port: number): object => ({
+      match: { op: '==', left: { payload: { protocol: 'tcp', field: 'dport' } }, right: port },
+    });
+    const dnat = (port: number): object => ({
+      rule: {
+        family: 'ip',
+        table: 'nat',
+        chain: 'pre',
+        expr: [match(port), { dnat: { addr: '172.17.0.2', port: 80 } }],
+      },
+    });
+    const tables = ['nat', 'filter'].map((name) => ({ table: { family: 'ip', name } }));
+    const nftables = [
+      ...tables,
+      chain('nat', 'pre', 'prerouting', 'accept'),
+      chain('filter', 'input', 'input', 'drop'),
+      dnat(8080),
+      dnat(7000),
+    ];
+    const text = '*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n';
+    const listing: HostListing = {
+      nft: JSON.stringify({ nftables }),
+      iptables: [{ version: 4, source: 'iptables', text }],
+    };
+    const steps = [7000, 7001].map((port) => ({ protocol: 'tcp', port }) as const);
+    const web = doorPolicy('web', ['tcp/8080']);
+    const found = judgeHost(
+      [{ ...web, knock: { ...KNOCK, name: 'web', steps } }, doorPolicy('ssh', ['tcp/22'])],
+      listing,
+    );
+    assert.deepEqual(
+      found.map(({ severity, message }) => [severity, message]),
+      [
+        [
+          'error',
+          'Port tcp/22 of door "ssh": chain "input" of nftables table "ip filter" refuses a granted client, too, over IPv4',
+        ],
+        [
+          'note',
+          'Port tcp/8080 of door "web" is led to 172.17.0.2:80, as container ports are: the guard comes before that',
+        ],
+        [
+          'warning',
+          'Step tcp/7000 of door "web" is led to 172.17.0.2:80 by this host\'s own rules (DNAT): whoever uses what is there knocks',
+        ],
+      ],
     );
   });
 

@@ -115,8 +115,10 @@ function scene(changes: Partial<DoorPolicy> = {}, options: { expires?: boolean; 
   const rows = openMemoryRows(GRANTS, options.rows);
   const told: HistoryEvent[] = [];
   const hooks: string[] = [];
-  const hook = (door: DoorPolicy, when: string, { source, via }: LiveGrant): void =>
-    void hooks.push(`${door.name} ${when} ${printAddress(source)} ${via}`);
+  const hook = (door: DoorPolicy, when: string, { source, via, knocker }: LiveGrant): void =>
+    void hooks.push(
+      `${door.name} ${when} ${printAddress(source)} ${via}${knocker ? ` for ${printAddress(knocker)}` : ''}`,
+    );
   const { wallNow, monotonicNow, after } = clock;
   const record = (event: HistoryEvent): void => void told.push(event);
   const closes = closesOf(firewall, clock);
@@ -163,6 +165,20 @@ describe('opening a door', () => {
     assert.deepEqual(told, [{ type: 'opened', door: 'ssh', source: '192.0.2.1', via: 'knock', user: 'alice' }]);
     assert.deepEqual(hooks, ['ssh open 192.0.2.1 knock']);
     assert.equal(firewall.standing.get('ssh 192.0.2.1')?.comment, 'postern via=knock user=alice');
+  });
+
+  test('over IPv6 is his who opened it: a neighbour renews it, and a restart and its end know the opener', async () => {
+    const { grants, hooks, rows, told, clock } = scene();
+    await grants.open('ssh', address('2001:db8::7'), KNOCK);
+    clock.advance(SECOND);
+    await grants.open('ssh', address('2001:db8::9'), KNOCK);
+    assert.deepEqual(types(told), ['opened', 'renewed']);
+    assert.deepEqual([rows.all()[0]?.source, rows.all()[0]?.knocker], ['2001:db8::', '2001:db8::7']);
+    const later = scene({}, { rows: rows.all() });
+    await later.grants.reconcile();
+    await later.grants.close('ssh', address('2001:db8::9'), 'by hand');
+    assert.deepEqual(hooks, ['ssh open 2001:db8:: knock for 2001:db8::7']);
+    assert.deepEqual(later.hooks, ['ssh close 2001:db8:: knock for 2001:db8::7']);
   });
 
   test('again renews it, without the hook, and one timer is left', async () => {

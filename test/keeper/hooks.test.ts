@@ -24,8 +24,16 @@ function doorOf(hooks: Partial<HookPrograms> = {}): DoorPolicy {
   };
 }
 
-function grantOf(source: string, user?: string): LiveGrant {
-  return { door: 'ssh', source: address(source), via: 'knock', until: 0, ...(user !== undefined && { user }) };
+function grantOf(source: string, about: { readonly user?: string; readonly knocker?: string } = {}): LiveGrant {
+  const { user, knocker } = about;
+  return {
+    door: 'ssh',
+    source: address(source),
+    via: 'knock',
+    until: 0,
+    ...(user !== undefined && { user }),
+    ...(knocker !== undefined && { knocker: address(knocker) }),
+  };
 }
 
 function scene() {
@@ -37,6 +45,7 @@ function scene() {
   }[] = [];
   const hooks = new Hooks(
     (event) => void told.push(event),
+    () => 64,
     (argv, env, limits) => {
       assert.deepEqual(limits, { timeout: 3000, limit: 2048 });
       const { promise, resolve } = Promise.withResolvers<Ran>();
@@ -54,10 +63,11 @@ function scene() {
 describe('a hook', () => {
   test('is an argv without a shell that finds the facts in its environment', () => {
     const { hooks, started } = scene();
-    hooks.run(doorOf(), 'open', grantOf('192.0.2.1', 'alice'));
-    hooks.run(doorOf(), 'close', grantOf('2001:db8::'));
+    hooks.run(doorOf(), 'open', grantOf('192.0.2.1', { user: 'alice' }));
+    hooks.run(doorOf(), 'close', grantOf('2001:db8::', { knocker: '2001:db8::7' }));
+    hooks.run({ ...doorOf(), name: 'other' }, 'close', grantOf('2001:db8::'));
     assert.deepEqual(
-      started.map(({ argv, env }) => [argv, env]),
+      started.slice(0, 2).map(({ argv, env }) => [argv, env]),
       [
         [
           ['/bin/open', 'it'],
@@ -65,6 +75,7 @@ describe('a hook', () => {
             POSTERN_EVENT: 'open',
             POSTERN_DOOR: 'ssh',
             POSTERN_SOURCE: '192.0.2.1',
+            POSTERN_NETWORK: '192.0.2.1',
             POSTERN_VIA: 'knock',
             POSTERN_USER: 'alice',
           },
@@ -74,13 +85,15 @@ describe('a hook', () => {
           {
             POSTERN_EVENT: 'close',
             POSTERN_DOOR: 'ssh',
-            POSTERN_SOURCE: '2001:db8::',
+            POSTERN_SOURCE: '2001:db8::7',
+            POSTERN_NETWORK: '2001:db8::/64',
             POSTERN_USER: '',
             POSTERN_VIA: 'knock',
           },
         ],
       ],
     );
+    assert.equal(started[2]?.env.POSTERN_SOURCE, '2001:db8::', 'an opener that is not known');
   });
 
   test('that a door has not is not run', () => {
@@ -112,6 +125,7 @@ describe('a hook', () => {
     const told: HistoryEvent[] = [];
     const hooks = new Hooks(
       (event) => void told.push(event),
+      () => 64,
       () => Promise.reject(new Error('no more processes')),
     );
     hooks.run(doorOf(), 'open', grantOf('192.0.2.1'));

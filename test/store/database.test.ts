@@ -94,6 +94,26 @@ test('a state that others may write is not believed, and that is said', () => {
   }
 });
 
+test('a folder that only the group of root could write besides is put right, and used', () => {
+  for (const [modeBefore, gid, used] of [
+    [0o775, 0, true],
+    [0o770, 0, true],
+    [0o775, 12345, false],
+    [0o777, 0, false],
+  ] as const) {
+    using folder = temporaryFolder();
+    fill(folder.path);
+    chownSync(folder.path, 0, gid);
+    chmodSync(folder.path, modeBefore);
+    const { state, warnings, readOnly } = openState(folder.path, manualPorts(), RETENTION);
+    state.close();
+    assert.equal(readOnly, used ? undefined : true);
+    assert.equal(mode(folder.path), (used ? modeBefore & ~0o020 : modeBefore).toString(8));
+    if (used)
+      assert.deepEqual(warnings, [`${folder.path} could be written by its group, and no longer can (chmod g-w)`]);
+  }
+});
+
 function linkAway(file: string): void {
   renameSync(file, `${file}.elsewhere`);
   symlinkSync(`${file}.elsewhere`, file);
