@@ -335,7 +335,7 @@ export const posternSchema = table({
       face: v.optional(
         key(
           choice(['drop', 'reset', 'mirror', 'auto']),
-          'What a closed port looks like: nothing answers (`drop`), it refuses as an unused port does (`reset`), it does what this host does with unused ports (`mirror`), or whichever a look at this host finds best (`auto`).',
+          'What a closed port looks like: nothing answers (`drop`); it refuses, as on a host without a firewall (`reset`); new connections are handed to an unused port of this host (`mirror`); or it answers what this host answers at unused ports, read from its rules at the start and at reloads (`auto`).',
         ),
         'auto',
       ),

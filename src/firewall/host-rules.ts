@@ -16,6 +16,8 @@ export interface Probe {
   readonly flags?: readonly TcpFlag[];
   /** It comes from nowhere that a rule names. Else it may. */
   readonly stranger?: boolean;
+  /** The interfaces that it may come in by, where that is known. */
+  readonly from?: readonly string[];
   /** DNAT or REDIRECT has led it here. */
   readonly led?: boolean;
 }
@@ -126,6 +128,16 @@ export function flagBits(names: readonly string[]): number | undefined {
 
 export function probeBits({ flags = ['syn'] }: Probe): number {
   return flagBits(flags) ?? 0;
+}
+
+/** Does it come in by one of these? `eth+` and `eth*` are all whose names begin so. */
+export function comesBy({ from = [] }: Probe, names: readonly string[], wildcard: '+' | '*'): Truth {
+  if (names.every((name) => name === 'lo')) return 'no';
+  if (from.length === 0) return 'maybe';
+  const named = (face: string): boolean =>
+    names.some((name) => (name.endsWith(wildcard) ? face.startsWith(name.slice(0, -1)) : name === face));
+  if (from.every(named)) return 'yes';
+  return from.some(named) ? 'maybe' : 'no';
 }
 
 /** Both have to hold. */

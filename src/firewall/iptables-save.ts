@@ -7,6 +7,7 @@ import { iptablesAnswer } from './answers.ts';
 import {
   type Act,
   both,
+  comesBy,
   flagBits,
   type HostChain,
   type HostRule,
@@ -102,7 +103,7 @@ function truthOf(option: string, [value = '', second = '']: readonly string[], p
     case '--ctstatus':
       return value === 'DNAT' ? (led ? 'yes' : 'no') : 'maybe';
     case '-i':
-      return value === 'lo' ? 'no' : 'maybe';
+      return comesBy(probe, [value], '+');
     case '--dst-type':
       return value.split(',').includes('LOCAL') ? 'yes' : 'no';
     case '-d':

@@ -7,6 +7,7 @@ import { nftAnswer } from './answers.ts';
 import {
   type Act,
   both,
+  comesBy,
   flagBits,
   type HostChain,
   type HostRule,
@@ -182,7 +183,7 @@ function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
   if (meta === 'l4proto') return oneOf(protocol, protocol === 'tcp' ? 6 : 17);
   if (meta === 'nfproto') return oneOf(version === 4 ? 'ipv4' : 'ipv6');
   if (meta === 'protocol') return oneOf(version === 4 ? 'ip' : 'ip6');
-  if (meta === 'iif' || meta === 'iifname') return values.every((value) => value === 'lo') ? 'no' : 'maybe';
+  if (meta === 'iif' || meta === 'iifname') return comesBy(probe, values.map(shown), '*');
   if (ct === 'state') return oneOf(state);
   if (ct === 'status')
     return led && oneOf('dnat') === 'yes'

@@ -4,6 +4,7 @@
  */
 
 import type { Family } from '../core/address.ts';
+import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import { type Answer, type Answers, type HostAnswers, REFUSING } from './answers.ts';
 import { type HostListing, isEmpty, listHost } from './host-listing.ts';
 import type { Probe } from './host-rules.ts';
@@ -26,19 +27,21 @@ const PROBES: Readonly<Record<keyof Answers, readonly Pick<Probe, 'protocol' | '
 
 /** Asks this host. Undefined when its rules can not be read. Never throws. */
 export async function probeAnswers(): Promise<HostAnswers | undefined> {
-  return judgeAnswers(await listHost());
+  return judgeAnswers(await listHost(), defaultRouteInterfaces());
 }
 
-/** `probeAnswers` from listings. */
-export function judgeAnswers(listing: HostListing): HostAnswers | undefined {
+/** `probeAnswers` from listings, for strangers that come in by these interfaces. */
+export function judgeAnswers(listing: HostListing, from: readonly string[] = []): HostAnswers | undefined {
   if (isEmpty(listing)) return undefined;
-  return { 4: answersOver(4, listing), 6: answersOver(6, listing) };
+  return { 4: answersOver(4, listing, from), 6: answersOver(6, listing, from) };
 }
 
-function answersOver(version: Family, listing: HostListing): Answers {
+function answersOver(version: Family, listing: HostListing, from: readonly string[]): Answers {
   const answer = (kind: keyof Answers): Answer => {
     const fates = new Set(
-      PROBES[kind].flatMap((probe) => [...outcomes(listing, { version, port: UNUSED_PORT, stranger: true, ...probe })]),
+      PROBES[kind].flatMap((probe) => [
+        ...outcomes(listing, { version, port: UNUSED_PORT, stranger: true, from, ...probe }),
+      ]),
     );
     const [only = 'unknown'] = fates;
     if (fates.size > 1 || only === 'unknown') return 'drop';

@@ -177,6 +177,13 @@ describe('nft listings', () => {
     ['flags of TCP, for UDP', match(syn, 'syn', '!='), { ...SSH, protocol: 'udp' }, 'accept'],
     ['an invalid packet', match(state, 'invalid', 'in'), invalid, 'accept'],
     ['an invalid packet is not new', match(state, ['new', 'established'], 'in'), invalid, 'drop'],
+    [
+      'the interface',
+      match({ meta: { key: 'iifname' } }, { set: ['eth0', 'wg*'] }),
+      { ...SSH, from: ['wg1'] },
+      'accept',
+    ],
+    ['another interface', match({ meta: { key: 'iifname' } }, 'docker0'), { ...SSH, from: ['eth0'] }, 'drop'],
     ['what NAT has led', match({ ct: { key: 'status' } }, 'dnat', 'in'), { ...SSH, led: true }, 'accept'],
     [
       'a source that is named, for a stranger',

@@ -66,6 +66,15 @@ describe('what a host answers at unused ports', () => {
     test(name, () => assert.deepEqual(judgeAnswers(listing)?.[4], expected));
   }
 
+  test('rules for interfaces that do not lead to the rest of the world say nothing about strangers', () => {
+    const rules = ['lo', 'docker0', 'wg+'].map((name) => `-A INPUT -i ${name} -j ACCEPT`).join('\n');
+    const outside = '-A INPUT -i eth+ -j REJECT --reject-with icmp-host-prohibited';
+    const listing = host(`${rules}\n${outside}`, 'DROP');
+    assert.deepEqual(judgeAnswers(listing)?.[4], SILENT);
+    assert.deepEqual(judgeAnswers(listing, ['eth0'])?.[4], everything('icmp host-prohibited'));
+    assert.deepEqual(judgeAnswers(listing, ['eth0', 'ppp0'])?.[4], SILENT);
+  });
+
   test('ufw: silence', () => {
     const listing: HostListing = {
       iptables: [
