@@ -7,6 +7,7 @@
 import type { DoorPolicy } from '../core/policy.ts';
 import { listeningPorts } from '../platform/listeners.ts';
 import { feedProgram } from '../platform/process.ts';
+import { REFUSING } from './answers.ts';
 import type { Face, Guard } from './driver.ts';
 import { type HostListing, isEmpty, listHost } from './host-listing.ts';
 import type { Fate } from './host-rules.ts';
@@ -14,7 +15,7 @@ import { type Place, verdictOf } from './host-verdict.ts';
 import { lintLedSteps } from './led-steps.ts';
 import { guardRules } from './nft-rules.ts';
 import { type PortSegment, portSegments } from './port-segments.ts';
-import { favoursLed, judgeAnswers, UNUSED_PORT } from './unused-ports.ts';
+import { favoursLed, UNUSED_PORT } from './unused-ports.ts';
 
 export interface Finding {
   readonly severity: 'error' | 'warning' | 'note';
@@ -41,14 +42,13 @@ export async function preflight(
     message: "Cannot read this host's firewall rules: whether a granted client gets through is not known",
     hint: 'run it as root, with nftables installed',
   };
-  const closed = judgeAnswers(listing);
   const guard = {
     doors,
     face,
     ipv6Prefix: 64,
     trusted: [],
     observe: false,
-    ...(closed !== undefined && { closed }),
+    closed: { 4: REFUSING, 6: REFUSING },
     ...(tarpit !== undefined && { tarpit }),
   };
   return [

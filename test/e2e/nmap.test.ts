@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { HostAnswers } from '../../src/firewall/answers.ts';
 import type { Face } from '../../src/firewall/driver.ts';
+import type { Finding } from '../../src/firewall/preflight.ts';
 import { ALICE, doorPolicy, guardOf, source, UDP_PORT } from '../support/firewall-contract.ts';
 import { type NamespaceStage, openNamespaceStage } from '../support/firewall-stage.ts';
 import { unavailable } from '../support/netns.ts';
@@ -185,6 +186,21 @@ for (const [driver, scanned, needed] of [
         }
         await stage.driver.open({ door: 'ssh', source: source(ALICE), remaining: 60_000, comment: '' });
         if (seen === REFUSED) assert.equal(await stage.connect(ALICE, 22), 'connected');
+      });
+    }
+
+    if (driver === 'nftables') {
+      test('mirror, with firewalld, shows which ports are guarded, and the preflight says so', async () => {
+        await stage.hosts.server.exec(['nft', '-f', '-'], { input: recorded('firewalld.nft') });
+        const findings = async (face: Face): Promise<string[]> => {
+          const found = (await stage.firewall.give({ do: 'preflight', doors: [], face })) as Finding[];
+          return found.map(({ severity, hint }) => `${severity}: ${hint}`);
+        };
+        assert.deepEqual(await findings('mirror'), ['warning: use face "auto"']);
+        assert.deepEqual(await findings('auto'), []);
+        await stage.driver.install(guardOf(DOORS, { face: 'mirror' }));
+        const [guarded, unused] = await scan('-sS', 4);
+        assert.notEqual(guarded, unused);
       });
     }
   });

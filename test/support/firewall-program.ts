@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import type { Address } from '../../src/core/address.ts';
 import type { DoorPolicy } from '../../src/core/policy.ts';
 import { openCommand } from '../../src/firewall/command.ts';
-import type { FirewallDriver, Grant, Guard, TimedSource } from '../../src/firewall/driver.ts';
+import type { Face, FirewallDriver, Grant, Guard, TimedSource } from '../../src/firewall/driver.ts';
 import { openIptables } from '../../src/firewall/iptables.ts';
 import { openNftables } from '../../src/firewall/nftables.ts';
 import { preflight } from '../../src/firewall/preflight.ts';
@@ -21,7 +21,7 @@ export type FirewallOrder =
   | { readonly do: 'ban' | 'allow'; readonly timed: TimedSource }
   | { readonly do: 'unban' | 'disallow'; readonly source: Address }
   | { readonly do: 'list' | 'remove' | 'watch' | 'stop' | 'probe' }
-  | { readonly do: 'preflight'; readonly doors: readonly DoorPolicy[] }
+  | { readonly do: 'preflight'; readonly doors: readonly DoorPolicy[]; readonly face?: Face }
   | { readonly do: 'fill'; readonly door: string; readonly from: number; readonly to: number }
   | { readonly do: 'time'; readonly door: string; readonly count: number };
 
@@ -71,7 +71,7 @@ async function obey(order: FirewallOrder): Promise<unknown> {
     case 'probe':
       return probeAnswers();
     case 'preflight':
-      return preflight(order.doors);
+      return preflight(order.doors, order.face);
     case 'fill': {
       for (let index = order.from; index < order.to; index += 1) {
         await driver.open({ door: order.door, source: address(index), remaining: 3_600_000, comment: 'user=fill' });
