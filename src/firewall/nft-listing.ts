@@ -1,6 +1,7 @@
 /**
  * What `nft -j list ruleset` prints, read for one probe (libnftables-json(5)): ports, protocols, flags, conntrack states and lo are decided,
- * every other match may or may not hold.
+ * every other match may or may not hold. Named sets and verdict maps can change at any time: only a stranger's probe, which asks about
+ * now, looks into them.
  */
 
 import { nftAnswer } from './answers.ts';
@@ -25,11 +26,13 @@ export function parseNftListing(text: string, probe: Probe): HostTable[] {
   const { nftables = [] } = JSON.parse(text) as { nftables?: readonly Json[] };
   const tables = new Map<string, { table: HostTable; chains: HostChain[] }>();
   const rulesOf = new Map<string, HostRule[]>();
+  const elementsOf = new Map<string, Json>();
   const families = probe.version === 4 ? ['ip', 'inet'] : ['ip6', 'inet'];
   for (const entry of nftables) {
     const table = object(entry.table);
     const chain = object(entry.chain);
     const rule = object(entry.rule);
+    const named = object(entry.set) ?? object(entry.map);
     if (table && families.includes(String(table.family))) {
       const chains: HostChain[] = [];
       const family = table.family as HostTable['family'];
@@ -50,10 +53,25 @@ export function parseNftListing(text: string, probe: Probe): HostTable[] {
         .get(`${chain.family} ${chain.table}`)
         ?.chains.push({ name: String(chain.name), rules, ...(chain.hook === undefined ? {} : { base }) });
     } else if (rule) {
-      rulesOf.get(`${rule.family} ${rule.table} ${rule.chain}`)?.push(...parseRule(list(rule.expr), probe));
+      const of = `${rule.family} ${rule.table}`;
+      const expressions = withElements(list(rule.expr), (name) => elementsOf.get(`${of} ${name}`));
+      rulesOf.get(`${of} ${rule.chain}`)?.push(...parseRule(expressions, probe));
+    } else if (named && probe.stranger) {
+      elementsOf.set(`${named.family} ${named.table} ${named.name}`, { set: named.elem ?? [] });
     }
   }
   return [...tables.values()].map(({ table }) => table);
+}
+
+/** The rule with the elements of named sets and verdict maps in place of `@name`, where they are known. */
+function withElements(expressions: readonly Json[], known: (name: string) => Json | undefined): readonly Json[] {
+  const inPlace = (kind: string, key: string, expression: Json): Json => {
+    const body = object(expression[kind]);
+    const name = body?.[key];
+    const elements = typeof name === 'string' && name.startsWith('@') ? known(name.slice(1)) : undefined;
+    return body && elements ? { [kind]: { ...body, [key]: elements } } : expression;
+  };
+  return expressions.map((expression) => inPlace('vmap', 'data', inPlace('match', 'right', expression)));
 }
 
 /** A rule with a verdict map is one rule for each of its verdicts. */

@@ -85,6 +85,35 @@ describe('what a host answers at unused ports', () => {
     assert.deepEqual(judgeAnswers(listing), { 4: SILENT, 6: SILENT });
   });
 
+  test('sets and verdict maps that have names are looked into', () => {
+    const dport = { payload: { protocol: 'tcp', field: 'dport' } };
+    const named = { family: 'inet', table: 'own' };
+    const ports = (...elem: unknown[]): HostListing => ({
+      nft: JSON.stringify({
+        nftables: [
+          { table: { family: 'inet', name: 'own' } },
+          { set: { ...named, name: 'open', elem } },
+          { map: { ...named, name: 'verdicts', elem: elem.map((port) => [port, { accept: null }]) } },
+          ...nftChain(
+            'in',
+            'input',
+            0,
+            [{ match: { op: '==', left: dport, right: '@open' } }, { accept: null }],
+            [{ vmap: { key: dport, data: '@verdicts' } }],
+            [{ reject: { type: 'icmpx', expr: 'admin-prohibited' } }],
+          ),
+        ],
+      }),
+      iptables: [],
+    });
+    for (const elements of [[], [22, { range: [80, 90] }], [{ elem: { val: 22, timeout: 60 } }]]) {
+      assert.deepEqual(judgeAnswers(ports(...elements))?.[4], everything('icmp admin-prohibited'));
+    }
+    assert.equal(judgeAnswers(ports({ range: [1, 1023] }))?.[4].tcp, 'reset');
+    const unlisted = { nft: ports().nft!.replace('"name":"open"', '"name":"other"'), iptables: [] };
+    assert.equal(judgeAnswers(unlisted)?.[4].tcp, 'drop');
+  });
+
   test('the chain that comes first decides, not the one that is listed first', () => {
     const drop = nftChain('early', 'prerouting', -300, [{ drop: null }]);
     const refuse = nftChain('late', 'input', 0, [{ reject: { type: 'tcp reset' } }]);
