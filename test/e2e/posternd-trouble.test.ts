@@ -27,6 +27,7 @@ import {
 import { type Sender, startSender } from '../support/sender.ts';
 
 const skip = unavailable('nft', 'ss');
+const POSTERN = join(import.meta.dirname, '../../bin/postern');
 const ALICE = '10.77.1.2';
 const BOB = '10.77.1.3';
 const SERVER = '10.77.1.1';
@@ -178,6 +179,14 @@ describe('posternd in trouble', { skip }, () => {
       daemon.write(`${door('1s')}[journal]\nkeep = "1d"\n[control]\nsocket = "elsewhere"\n`);
       const { warnings } = await daemon.ask((asked) => asked.reload());
       assert.match(warnings.join(), /takes effect with the next start: socket in \[control\]$/);
+      const argv = [process.execPath, POSTERN, '--config', join(daemon.folder, 'postern.toml'), 'reload'];
+      const { stderr, status } = await server.exec(argv, { mayFail: true });
+      const socket = join(daemon.folder, 'state/control.sock');
+      assert.match(
+        stderr,
+        new RegExp(`^hint: A daemon listens at ${socket}, .*: postern --socket ${socket} reload`, 'm'),
+      );
+      assert.equal(status, 1);
     });
   });
 
