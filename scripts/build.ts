@@ -17,6 +17,8 @@ const ENTRIES = [
   'cli/knock',
   'watcher/confine',
   'watcher/main',
+  'tarpit/confine',
+  'tarpit/main',
   'keeper/closer',
 ] as const;
 

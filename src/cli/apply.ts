@@ -14,6 +14,7 @@ import { isLoopback, printAddress } from '../core/address.ts';
 import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { reasonOf } from '../keeper/journal.ts';
+import { bootId } from '../platform/boot.ts';
 import { createFolder } from '../platform/folder.ts';
 import { isSystemdHere, startDetached, startUnit } from '../platform/process.ts';
 import { tcpSessions } from '../platform/tcp-sessions.ts';
@@ -22,6 +23,7 @@ import {
   type PendingChange,
   readApplied,
   readPending,
+  readStanding,
   withdrawPending,
   writePending,
 } from '../store/pending-change.ts';
@@ -83,7 +85,7 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   const { config, text } = loaded;
   const running = await isRunning(config);
   // A daemon that died has left its guard: that is in force, too.
-  const previous = readApplied(config.state.dir);
+  const previous = running ? readApplied(config.state.dir) : readStanding(config.state.dir);
   if (running && previous === undefined) {
     return refuse('It is not known what the daemon has in force', 'Start posternd anew, then apply');
   }
@@ -104,9 +106,11 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   const change: PendingChange = {
     token: randomBytes(4).toString('hex'),
     file,
+    tried: text,
     previous: previous ?? null,
     since: terminal.wallNow(),
     until: terminal.wallNow() + trial,
+    ...bootNow(),
     sessions: tcpSessions(() => true, MOST_SESSIONS).map((each) => `${printAddress(each.source)} ${each.sourcePort}`),
   };
   try {
@@ -261,6 +265,11 @@ async function waitForConfirmation(
     await pause(LOOK_EVERY);
   }
   return undefined;
+}
+
+function bootNow(): Pick<PendingChange, 'boot'> {
+  const boot = bootId();
+  return boot === undefined ? {} : { boot };
 }
 
 function milliseconds(duration: string): number {

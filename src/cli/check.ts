@@ -6,7 +6,7 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { KnockdConfig } from '../config/knockd-conf.ts';
-import type { PosternConfig } from '../config/postern-config.ts';
+import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
 import { finding, type Problem, printProblem, quote } from '../config/problem.ts';
 import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
@@ -92,10 +92,11 @@ function lintInterface({ interface: name }: KnockdConfig, file: string): Problem
 }
 
 /** Would the host's own firewall let in who has a grant? Only root can see. */
-async function lintHost({ doors, firewall }: PosternConfig, file: string): Promise<Problem[]> {
+async function lintHost(config: PosternConfig, file: string): Promise<Problem[]> {
+  const { doors, firewall } = config;
   if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
   const { face } = await resolveFace(firewall.face);
-  const found = await preflight(doors, face, firewall.driver);
+  const found = await preflight(doors, face, firewall.driver, tarpitPort(config));
   return found
     .filter(({ severity }) => severity !== 'note')
     .map(({ message, hint }) => ({ file, line: 0, ...finding('warning', message, hint) }));

@@ -6,7 +6,7 @@
 import type { Command } from 'commander';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
 import { printAddress } from '../core/address.ts';
-import { confirmPending, type PendingChange, readPending } from '../store/pending-change.ts';
+import { confirmPending, type PendingChange, readInterrupted, readPending } from '../store/pending-change.ts';
 import { complain, controlCommand, withOrigin } from './ask.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
 import { absolute } from './load-knockd-conf.ts';
@@ -39,6 +39,12 @@ async function confirm(command: Command, terminal: Terminal): Promise<void> {
   if (!config) throw new ControlError('refused', complaints.join('\n'));
   const { dir } = config.state;
   const pending = readPending(dir);
+  if (!pending && readInterrupted(dir))
+    throw new ControlError(
+      'refused',
+      'The machine went down during the trial: what was in force before is back',
+      'Try it anew: postern apply',
+    );
   if (!pending)
     throw new ControlError('refused', 'There is nothing to confirm', `Changes are put on trial by postern apply`);
   const session = callersSession(terminal.environment);

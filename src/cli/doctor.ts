@@ -6,7 +6,7 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import type { PosternConfig } from '../config/postern-config.ts';
+import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
 import type { WireStatus } from '../control/client.ts';
 import { ControlError, connectControl } from '../control/client.ts';
@@ -204,11 +204,10 @@ function* kernel(): Generator<Diagnosis> {
 /** Rules that bypass or outvote the guard. */
 async function firewall(config: PosternConfig | undefined): Promise<readonly Diagnosis[]> {
   if (!config) return [];
-  const { doors, firewall } = config;
-  const { face, driver } = firewall;
+  const { face, driver } = config.firewall;
   if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
   const resolved = await resolveFace(face);
-  const found = await preflight(doors, resolved.face, driver);
+  const found = await preflight(config.doors, resolved.face, driver, tarpitPort(config));
   const told = found.map(({ severity, message, hint }) =>
     (severity === 'error' ? broken : warning)('firewall', message, hint),
   );
@@ -251,17 +250,21 @@ function* daemon({
 
 function* cage({ status }: Patient): Generator<Diagnosis> {
   if (status instanceof ControlError) return;
-  const { pid, confinement } = status.watcher;
-  if (pid === undefined)
-    return yield broken('cage', 'The watcher does not run: nobody hears knocks', 'See postern log');
+  const { watcher, tarpit } = status;
+  if (watcher.pid === undefined)
+    yield broken('cage', 'The watcher does not run: nobody hears knocks', 'See postern log');
+  else yield shutIn('watcher', watcher.confinement);
+  if (tarpit === undefined) return;
+  if (tarpit.pid === undefined)
+    yield warning('cage', 'The tarpit does not run: banned sources wait for nothing', 'See postern log');
+  else yield shutIn('tarpit', tarpit.confinement);
+}
+
+function shutIn(who: string, confinement: string): Diagnosis {
   const layers = ['landlock', 'seccomp'].filter((layer) => confinement.includes(`no ${layer}`));
-  if (layers.length > 0)
-    yield warning(
-      'cage',
-      `The watcher is shut in without ${layers.join(' and ')} (${confinement})`,
-      'Use a newer kernel',
-    );
-  else yield ok('cage', `the watcher is shut in: ${confinement}`);
+  if (layers.length === 0) return ok('cage', `the ${who} is shut in: ${confinement}`);
+  const message = `The ${who} is shut in without ${layers.join(' and ')} (${confinement})`;
+  return warning('cage', message, 'Use a newer kernel');
 }
 
 function* clock(file: string, { wallNow }: Terminal): Generator<Diagnosis> {

@@ -1,6 +1,6 @@
 /** What this host's own firewall has to say about the doors, looked up at the start, at reloads, and again when it is old. */
 
-import type { PosternConfig } from '../config/postern-config.ts';
+import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
 import type { Face } from '../firewall/driver.ts';
 import { type Finding, preflight } from '../firewall/preflight.ts';
 
@@ -29,7 +29,7 @@ export class HostFindings {
     const { look = preflight, monotonicNow } = this.#ports;
     const asked = { config, face, at: monotonicNow() };
     this.#asked = asked;
-    const found = await look(config.doors, face, config.firewall.driver);
+    const found = await look(config.doors, face, config.firewall.driver, tarpitPort(config));
     // A later question has a later answer.
     if (this.#asked === asked) this.#findings = found.filter(({ severity }) => severity !== 'note');
     return found;

@@ -41,6 +41,7 @@ import { openState } from '../store/state.ts';
 import { leaveSoon } from './farewell.ts';
 import { installGuard } from './guard-only.ts';
 import { HostFindings } from './host-findings.ts';
+import { forgetInterrupted, type Settled, settleInterrupted } from './interrupted-trial.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { posterndProgram } from './posternd-command.ts';
@@ -84,14 +85,17 @@ export async function main(argv: readonly string[]): Promise<number> {
   });
   for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
   if (!loaded.config) return 1;
+  const asked = { config: loaded.config, text: loaded.text ?? '', warnings: [] };
+  const { config } = settleInterrupted(asked.config, asked.text, false) ?? asked;
   // Hooks are the administrator's own programs: they run as root can.
-  if (!loaded.config.doors.some(({ hooks }) => hooks.onOpen || hooks.onClose)) shedCapabilities(KEPT_CAPABILITIES);
+  if (!config.doors.some(({ hooks }) => hooks.onOpen || hooks.onClose)) shedCapabilities(KEPT_CAPABILITIES);
   try {
     if (given.guardOnly) {
-      process.stdout.write(`${await installGuard(loaded.config)}\n`);
+      process.stdout.write(`${await installGuard(config)}\n`);
       return 0;
     }
-    return await run(given, loaded.config, loaded.text ?? '');
+    // Not before: to shed them may have begun this program anew.
+    return await run(given, settleInterrupted(asked.config, asked.text, true) ?? asked);
   } catch (error) {
     if (!(error instanceof CaptureError) && !(error instanceof FirewallError)) throw error;
     process.stderr.write(`posternd: ${error instanceof CaptureError ? error.plain : error.message}\n`);
@@ -99,7 +103,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function run(given: Given, config: PosternConfig, text: string): Promise<number> {
+async function run(given: Given, { config, text, warnings: doubts }: Settled): Promise<number> {
   keepDescriptorsPrivate();
   if (process.platform === 'linux' && !hasCapability(CAP_NET_ADMIN)) {
     process.stderr.write(
@@ -115,12 +119,13 @@ async function run(given: Given, config: PosternConfig, text: string): Promise<n
     return 1;
   }
   const { state, warnings } = openState(config.state.dir, { wallNow, after, warn }, retentionOf(config));
-  for (const text of warnings) warn(text);
+  for (const text of [...doubts, ...warnings]) warn(text);
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
   const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
+  let standing = doubts;
   let inForce = text;
   let read = text;
   const trial = new Trial({
@@ -136,7 +141,7 @@ async function run(given: Given, config: PosternConfig, text: string): Promise<n
       state,
       version: readVersion(),
       trial: () => trial.status(),
-      warnings: async () => [...warnings, ...(await findings.lines())],
+      warnings: async () => [...standing, ...warnings, ...(await findings.lines())],
       say: limitStrangers((event, entry) => journal.event(event, entry), monotonicNow),
       whisper: (stage) => journal.stage(stage),
       load: () => {
@@ -145,13 +150,15 @@ async function run(given: Given, config: PosternConfig, text: string): Promise<n
         const objection = trial.objection(next.text ?? '', inForce);
         if (objection !== undefined) throw new Refusal(objection);
         read = next.text ?? '';
-        const standing = next.text === inForce ? trial.status() : undefined;
-        return { config: next.config, warnings: [...next.complaints, ...(standing ? [onTrial(standing)] : [])] };
+        const onTrialNow = next.text === inForce ? trial.status() : undefined;
+        return { config: next.config, warnings: [...next.complaints, ...(onTrialNow ? [onTrial(onTrialNow)] : [])] };
       },
       loaded: (next) => {
         journal.configure(next.log);
         state.history.retain(retentionOf(next));
         inForce = read;
+        standing = [];
+        forgetInterrupted(config.state.dir);
         rememberApplied(config.state.dir, inForce, warn);
         trial.loaded();
         void resolveFace(next.firewall.face).then(({ face }) => findings.lookUp(next, face));

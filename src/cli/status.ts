@@ -31,6 +31,7 @@ export function describeStatus(status: WireStatus, paint: Paint): readonly strin
   const lines = [
     `postern ${harmless(version)}, up ${timeLeft(uptime)}, ${harmless(firewall)}`,
     describeWatcher(status, paint),
+    ...describeTarpit(status, paint),
     '',
     ...describeDoors(status, paint),
   ];
@@ -82,6 +83,19 @@ export function describeWatcher({ watcher }: WireStatus, paint: Paint): string {
     ...(watcher.restarts > 0 ? [paint('yellow', count(watcher.restarts, 'restart'))] : []),
     harmless(watcher.confinement),
   ].join(', ');
+}
+
+function describeTarpit({ tarpit }: WireStatus, paint: Paint): readonly string[] {
+  if (tarpit === undefined) return [];
+  if (tarpit.pid === undefined) return [paint('yellow', 'The tarpit does not run: it is started again')];
+  const parts = [
+    `tarpit ${tarpit.pid}: ${tarpit.held} of ${count(tarpit.connections, 'connection')} held`,
+    `${tarpit.total} in all`,
+    `${tarpit.turned_away} turned away`,
+    ...(tarpit.restarts > 0 ? [paint('yellow', count(tarpit.restarts, 'restart'))] : []),
+    harmless(tarpit.confinement),
+  ];
+  return [parts.join(', ')];
 }
 
 export function describeDoors({ doors }: WireStatus, paint: Paint): readonly string[] {

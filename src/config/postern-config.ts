@@ -22,6 +22,17 @@ export interface BanSettings {
   readonly duration: number;
 }
 
+/** How banned sources are held. */
+export interface TarpitSettings {
+  readonly port: number;
+  readonly connections: number;
+  readonly perSource: number;
+  /** Milliseconds between two lines. */
+  readonly every: number;
+  /** Milliseconds that a connection is held at most. */
+  readonly duration: number;
+}
+
 export interface PosternConfig {
   /** `observe`: what would be dropped is counted and let through. */
   readonly mode: 'guard' | 'observe';
@@ -29,6 +40,8 @@ export interface PosternConfig {
   readonly allow: readonly Prefix[];
   readonly traps: readonly PortRange[];
   readonly ban: BanSettings;
+  /** Absent: what banned sources send is dropped. */
+  readonly tarpit?: TarpitSettings;
   readonly state: { readonly dir: string };
   readonly control: { readonly socket: string };
   /** Empty: the interfaces that have a default route, else all. `any` alone: all. */
@@ -54,4 +67,9 @@ export interface PosternConfig {
   };
   /** Milliseconds and bytes. */
   readonly journal: { readonly keep: number; readonly size: number };
+}
+
+/** The port that banned sources are to be led to, if they are. */
+export function tarpitPort({ tarpit, mode }: PosternConfig): number | undefined {
+  return mode === 'observe' ? undefined : tarpit?.port;
 }

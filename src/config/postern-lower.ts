@@ -67,7 +67,7 @@ function lowerFlags(flags: readonly string[]): TcpFlags {
 
 /** The settings around the doors. Relative paths count from `directory`. */
 export function lowerSettings(draft: PosternDraft, directory: string): Omit<PosternConfig, 'doors'> {
-  const { log, firewall, journal, ban } = draft;
+  const { log, firewall, journal, ban, tarpit } = draft;
   const dir = resolve(directory, draft.state.dir);
   const socket = draft.control.socket;
   return {
@@ -75,6 +75,15 @@ export function lowerSettings(draft: PosternDraft, directory: string): Omit<Post
     allow: draft.allow,
     traps: mergePorts(draft.trap),
     ban: { ...(ban.after !== undefined && { after: ban.after }), within: ban.within, duration: ban.for },
+    ...(tarpit && {
+      tarpit: {
+        port: tarpit.port,
+        connections: tarpit.connections,
+        perSource: tarpit.per_source,
+        every: tarpit.every,
+        duration: tarpit.for,
+      },
+    }),
     state: { dir },
     control: { socket: socket === undefined ? resolve(dir, 'control.sock') : resolve(directory, socket) },
     capture: { interfaces: [...new Set(draft.capture.interfaces ?? [])] },

@@ -24,6 +24,7 @@ import {
   wholeNumber,
 } from './schema-values.ts';
 import { DEFAULT_STRAYS } from './strays.ts';
+import { tarpit } from './tarpit-schema.ts';
 
 const MAX_STEPS = 32;
 /** What a person can want; the engine counts further. */
@@ -223,6 +224,7 @@ export const posternSchema = table({
     },
     'Whom nobody listens to for a while. A right knock ends a ban that points brought about, so that forged packets cannot lock anybody out.',
   ),
+  tarpit: v.optional(tarpit),
   state: section(
     {
       dir: v.optional(

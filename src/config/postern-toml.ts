@@ -15,6 +15,7 @@ import { shapeOf } from './schema-shape.ts';
 import { doorName } from './schema-values.ts';
 import { findStrangeKeys } from './strange-keys.ts';
 import { lintSurroundings, type Surroundings } from './surroundings-lint.ts';
+import { judgeTarpit } from './tarpit-lint.ts';
 import { locateKeys, type Path, type Positions } from './toml-positions.ts';
 import { readToml } from './toml-syntax.ts';
 
@@ -73,6 +74,7 @@ function read(
   for (const found of judgeSettings(settings)) tell(found);
   for (const [name, draft] of Object.entries(drafts)) for (const found of judgeDoor(name, draft)) tell(found);
   const doors: readonly PosternDoor[] = lowerDoors(drafts, (name) => positions.lineOf(['door', name]));
+  for (const found of judgeTarpit({ ...settings, doors }, surroundings)) tell(found);
   const strays = new Map(
     Object.entries(drafts).flatMap(([name, { knock }]) => (knock ? [[name, knock.strays] as const] : [])),
   );

@@ -52,6 +52,20 @@ export interface Stranger {
   readonly banned: boolean;
 }
 
+export interface TarpitStatus {
+  readonly port: number;
+  readonly pid: number | undefined;
+  readonly restarts: number;
+  /** Connections that it has now, and may have. */
+  readonly held: number;
+  readonly connections: number;
+  /** Since the daemon started: held at any time, and closed at once because their source had enough. */
+  readonly total: number;
+  readonly turned_away: number;
+  /** As of the watcher. */
+  readonly confinement: string;
+}
+
 export interface Status {
   readonly version: string;
   readonly uptime_ms: number;
@@ -75,6 +89,8 @@ export interface Status {
     /** What the watcher is shut into: `landlock 7, seccomp`. */
     readonly confinement: string;
   };
+  /** Where banned sources are held; absent where they are dropped. */
+  readonly tarpit?: TarpitStatus;
   /** While a configuration is on trial: which file, and how long it takes until it is taken back. */
   readonly trial?: { readonly file: string; readonly remaining_ms: number };
   /** Things the administrator should know: state in memory only, a guard that was removed, a confinement that is not complete. */

@@ -78,7 +78,9 @@ export const STRANGERS: ReadonlySet<HistoryType> = new Set<HistoryType>([
   'unbanned',
 ]);
 
+const TRIALS: ReadonlySet<HistoryType> = new Set<HistoryType>(['applied', 'confirmed', 'reverted']);
+
 /** Somebody asked for it, and hears that it was done: it has to be on disk by then. */
-export function isByHand({ via, user, reason }: HistoryEvent): boolean {
-  return via === 'hand' || user !== undefined || reason === 'by hand';
+export function isByHand({ type, via, user, reason }: HistoryEvent): boolean {
+  return TRIALS.has(type) || via === 'hand' || user !== undefined || reason === 'by hand';
 }

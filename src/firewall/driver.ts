@@ -27,6 +27,11 @@ export interface Guard {
   readonly trusted: readonly Prefix[];
   /** Nothing is dropped. What is opened, banned and allowed is kept for the installation that guards. */
   readonly observe: boolean;
+  /**
+   * The local TCP port that TCP of banned sources to this host is led to, whatever port they ask for; it is closed for everybody else.
+   * Without it they are dropped. For nftables and iptables; other drivers take no notice.
+   */
+  readonly tarpit?: number;
 }
 
 export interface Grant {

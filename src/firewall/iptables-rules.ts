@@ -7,16 +7,22 @@
  * - mangle can not refuse, only drop. What is to be answered (`reset`, `mirror`, sessions of `kill` doors) leaves mangle at once with a mark,
  *   past everybody else's mangle rules; the first rules of filter refuse it, nat leads it to port 1, and a drop in the security
  *   table, which comes after filter, stops what a foreign rule before ours has accepted: marked packets never reach anybody.
+ * - With a tarpit mangle lets go of what banned sources begin over TCP with this host, and of what nat has led to the tarpit's port; nat leads it
+ *   there before all other rules, and FORWARD drops what an older connection of theirs would have led elsewhere at the same port.
  */
 
 import { type Family, family } from '../core/address.ts';
 import { printPrefix, widestPrefixes } from '../core/policy.ts';
 import type { Guard } from './driver.ts';
 import { allowSetName, banSetName, liveSetName, openSetName } from './ipset.ts';
-import { type PortSegment, portSegments } from './port-segments.ts';
+import { guardedSegments, type PortSegment } from './port-segments.ts';
 
 const CHAIN = 'POSTERN';
 const MARK = '0x20000000/0x20000000';
+/** What becomes of banned sources where there is a tarpit, in mangle, nat and filter. */
+const PIT = `${CHAIN}-pit`;
+const LOCAL = '-m addrtype --dst-type LOCAL';
+const REMOTE = '-m addrtype ! --dst-type LOCAL';
 
 /** The hooks where our chain comes first, by table; the order in which parts are put in force. */
 const HOOKS: Readonly<Record<string, readonly string[]>> = {
@@ -93,11 +99,23 @@ export function guardText(
   answer: boolean = answers(guard),
 ): string {
   const parts = new Map<string, Chains>();
-  if (answer) {
-    parts.set('security', { [CHAIN]: [...marked(guard), '-j DROP'] });
-    parts.set('filter', { [CHAIN]: [...marked(guard), ...refusals(version)] });
-    if (guard.face === 'mirror')
-      parts.set('nat', { [CHAIN]: [`-p tcp -m mark --mark ${MARK} -j REDIRECT --to-ports 1`] });
+  const pit = guard.observe ? undefined : guard.tarpit;
+  const ledToPit = pit === undefined ? [] : [`-m set --match-set ${banSetName(version)} src -j ${PIT}`];
+  if (answer) parts.set('security', { [CHAIN]: [...marked(guard), '-j DROP'] });
+  if (answer || pit !== undefined) {
+    parts.set('filter', {
+      [CHAIN]: [...ledToPit, ...(answer ? [...marked(guard), ...refusals(version)] : [])],
+      ...(pit !== undefined && { [PIT]: [...trusted(guard, version), `${REMOTE} -j DROP`] }),
+    });
+  }
+  const mirrored = answer && guard.face === 'mirror';
+  if (mirrored || pit !== undefined) {
+    parts.set('nat', {
+      [CHAIN]: [...ledToPit, ...(mirrored ? [`-p tcp -m mark --mark ${MARK} -j REDIRECT --to-ports 1`] : [])],
+      ...(pit !== undefined && {
+        [PIT]: [...trusted(guard, version), `-p tcp ${LOCAL} -j REDIRECT --to-ports ${pit}`],
+      }),
+    });
   }
   parts.set('mangle', mangleChains(guard, version, answer));
   const wanted = [...parts].map(([table, chains]) => tableText(table, chains, standingIn(standing, table)));
@@ -115,26 +133,31 @@ export function removalText(standing: readonly StandingTable[]): string {
 type Chains = Readonly<Record<string, readonly string[]>>;
 
 function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
-  const segments = guard.observe ? [] : portSegments(guard.doors);
+  const segments = guardedSegments(guard);
   const cut = segments.filter(({ close }) => close !== 'keep');
   const toSegments = (some: readonly PortSegment[]): string[] =>
     some.map(
       (segment) => `-p ${segment.protocol} -m ${segment.protocol} --dport ${portsText(segment)} -g ${chainOf(segment)}`,
     );
+  const pit = guard.observe ? undefined : guard.tarpit;
+  const ban = pit === undefined ? '-j DROP' : `-g ${PIT}`;
   const chains: Record<string, readonly string[]> = {
     [CHAIN]: [
-      '-i lo -j RETURN',
-      ...widestPrefixes(guard.trusted)
-        .filter(({ address }) => family(address) === version)
-        .map((block) => `-s ${printPrefix(block)} -j RETURN`),
-      `-m set --match-set ${allowSetName(version)} src -j RETURN`,
-      ...(guard.observe ? [] : [`-m set --match-set ${banSetName(version)} src -j DROP`]),
+      ...trusted(guard, version),
+      ...(guard.observe ? [] : [`-m set --match-set ${banSetName(version)} src ${ban}`]),
       // For the client's direction only: answers to our own connections come in on any port.
       ...(cut.length > 0 ? [`-m conntrack --ctdir ORIGINAL -j ${CHAIN}-cut`] : []),
       '-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN',
       ...toSegments(segments),
     ],
   };
+  if (pit !== undefined) {
+    chains[PIT] = [
+      `-p tcp ${LOCAL} -m conntrack --ctstate NEW -j RETURN`,
+      `-p tcp ${LOCAL} -m conntrack --ctstate DNAT --ctreplsrcport ${pit} -j RETURN`,
+      '-j DROP',
+    ];
+  }
   if (cut.length > 0) chains[`${CHAIN}-cut`] = toSegments(cut);
   for (const segment of segments) chains[chainOf(segment)] = segmentRules(segment, version, answer);
   const answered = [`-j MARK --set-xmark ${MARK}`, '-j ACCEPT'];
@@ -146,15 +169,37 @@ function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
   return chains;
 }
 
+/** Lets go on whom no ban holds up: loopback, the trusted, and who is allowed for a while. */
+function trusted(guard: Guard, version: Family): string[] {
+  return [
+    '-i lo -j RETURN',
+    ...widestPrefixes(guard.trusted)
+      .filter(({ address }) => family(address) === version)
+      .map((block) => `-s ${printPrefix(block)} -j RETURN`),
+    `-m set --match-set ${allowSetName(version)} src -j RETURN`,
+  ];
+}
+
 function segmentRules({ protocol, doors, close }: PortSegment, version: Family, answer: boolean): string[] {
   const rules = doors.map((door) => `-m set --match-set ${openSetName(door, version)} src -j RETURN`);
-  if (protocol === 'tcp') {
+  if (protocol === 'tcp' && doors.length > 0) {
     rules.push(`-p tcp -m tcp --tcp-flags SYN,ACK ACK -m set --match-set ${liveSetName(version)} src,src -j RETURN`);
   }
+  rules.push(`${forwarded(version)} -j RETURN`);
   // Whatever the face: a session that may go on after the next knock must not hear of its end, one that may not has to.
   const end = close === 'kill' && protocol === 'tcp' && answer ? `-g ${CHAIN}-reset` : '-j DROP';
   if (close !== 'keep') rules.push(`-m conntrack --ctstate ESTABLISHED ${end}`);
   return [...rules, `-g ${CHAIN}-closed-${protocol}`];
+}
+
+/**
+ * To the port of another machine, which this one only routes to: not ours to close. Asked twice, because an address of an interface in a VRF is
+ * local only as seen from there, and one of another interface only from everywhere. Over IPv6 UNICAST says nothing about routes.
+ */
+function forwarded(version: Family): string {
+  if (version === 4) return '-m addrtype --dst-type UNICAST -m addrtype --dst-type UNICAST --limit-iface-in';
+  const others = ['LOCAL', 'LOCAL --limit-iface-in', 'MULTICAST', 'ANYCAST'];
+  return others.map((type) => `-m addrtype ! --dst-type ${type}`).join(' ');
 }
 
 /** Lets through what is not marked, and what nat has led to port 1. */

@@ -249,7 +249,7 @@ class IptablesDriver implements FirewallDriver {
     );
     if (!edges.some(([version, port]) => fresh(version, port))) return;
     const cut = guard.doors.some(({ close }) => close !== 'keep');
-    const live = await liveSessions((port) => fresh(4, port) || fresh(6, port), cut);
+    const live = await liveSessions((port) => fresh(4, port) || fresh(6, port), cut, guard.tarpit);
     await restoreSets(
       live
         .filter(({ source, port }) => fresh(family(source), port))

@@ -13,6 +13,7 @@
  * - A guard that only observes has sets, and no rule that drops: it guards no port.
  * - `cut` and `kill` doors are asked before `ct state established`, for the client's direction only, so that answers to our own
  *   connections come in on any port.
+ * - A tarpit is in `nft-tarpit.ts`: chains of its own, and one way out of the ban.
  * - Faces: `drop`; `reset`, which answers as the host's own stack does for an unused port; `mirror`, which hands new TCP connections to
  *   port 1, where nobody listens, so that the host answers by itself. Not UDP: a redirected flow stays redirected after a knock.
  */
@@ -20,7 +21,8 @@
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
 import { networkOf, printPrefix, widestPrefixes } from '../core/policy.ts';
 import { FirewallError, type Guard } from './driver.ts';
-import { type PortSegment, portSegments } from './port-segments.ts';
+import { pitChains, releasedToPit } from './nft-tarpit.ts';
+import { guardedSegments, type PortSegment } from './port-segments.ts';
 
 export const TABLE = 'postern';
 
@@ -96,10 +98,10 @@ export function guardRules(
   standing: StandingNames = NOTHING_STANDS,
 ): string {
   checkGuard(guard);
-  const segments = guard.observe ? [] : portSegments(guard.doors);
+  const segments = guardedSegments(guard);
   const chains = [
     trustedChain(guard),
-    chain('banned', ['jump trusted', 'drop']),
+    chain('banned', ['jump trusted', ...releasedToPit(guard), 'drop']),
     ...closedChains(guard),
     ...FAMILIES.flatMap((version) => segments.map((segment) => segmentChain(segment, version, guard.ipv6Prefix))),
     ...FAMILIES.flatMap((version) => [
@@ -108,6 +110,10 @@ export function guardRules(
     ]),
     baseChain(guard, segments),
     ...(guard.face === 'mirror' && !guard.observe ? mirrorChains(segments, guard.ipv6Prefix) : []),
+    ...pitChains(
+      guard,
+      FAMILIES.map((version) => bannedSource(version, guard.ipv6Prefix)),
+    ),
   ];
   const sets = [
     ...FAMILIES.flatMap((version) => [
@@ -146,7 +152,7 @@ export function guardRules(
 /** Takes everything away; no error when there is nothing. */
 export const NO_RULES = `table inet ${TABLE} { }\ndelete table inet ${TABLE}\n`;
 
-interface Chain {
+export interface Chain {
   readonly name: string;
   readonly head: readonly string[];
   readonly rules: readonly string[];
@@ -198,7 +204,7 @@ function mirrorChains(segments: readonly PortSegment[], ipv6Prefix: number): Cha
       .map((segment) => ({
         name: `mirror_${segmentName(segment, version)}`,
         match: `meta nfproto ipv${version} tcp dport ${portsText(segment)}`,
-        rules: [...admitted(segment, version, ipv6Prefix), 'meta l4proto tcp redirect to :1'],
+        rules: [...admitted(segment, version, ipv6Prefix), FORWARDED, 'meta l4proto tcp redirect to :1'],
       })),
   );
   return [
@@ -214,6 +220,7 @@ function mirrorChains(segments: readonly PortSegment[], ipv6Prefix: number): Cha
 /** The rules that let pass who has a grant, or a session older than the guard. */
 function admitted(segment: PortSegment, version: Family, ipv6Prefix: number): string[] {
   const key = sourceKey(version, ipv6Prefix);
+  if (segment.doors.length === 0) return [];
   const rules = segment.doors.map((door) => `${key} @${openSet(door, version)} return`);
   if (segment.protocol === 'tcp') {
     const session = `${sourceKey(version, 128)} . tcp sport . tcp dport`;
@@ -222,8 +229,14 @@ function admitted(segment: PortSegment, version: Family, ipv6Prefix: number): st
   return rules;
 }
 
+/**
+ * The port of another machine, which this one only routes to: not ours to close. Asked twice, because an address of an interface in a VRF is local
+ * only as seen from there, and one of another interface only from everywhere. What is led on by DNAT still has our address here.
+ */
+const FORWARDED = 'fib daddr type unicast fib daddr . iif type unicast return';
+
 function segmentChain(segment: PortSegment, version: Family, ipv6Prefix: number): Chain {
-  const rules = admitted(segment, version, ipv6Prefix);
+  const rules = [...admitted(segment, version, ipv6Prefix), FORWARDED];
   // Whatever the face: a session that may go on after the next knock must not hear of its end, one that may not has to.
   const end = segment.close === 'kill' && segment.protocol === 'tcp' ? 'reject with tcp reset' : 'drop';
   if (isCut(segment)) rules.push(`ct state established ${end}`);
@@ -253,7 +266,7 @@ function dispatchChain(kind: 'ports' | 'cut', version: Family, segments: readonl
 function baseChain(guard: Guard, segments: readonly PortSegment[]): Chain {
   const cut = segments.some(isCut);
   const rules = [
-    ...FAMILIES.map((version) => `${sourceKey(version, guard.ipv6Prefix)} @${banSet(version)} goto banned`),
+    ...FAMILIES.map((version) => `${bannedSource(version, guard.ipv6Prefix)} goto banned`),
     ...(cut ? FAMILIES.map((version) => `ct direction original meta nfproto ipv${version} jump cut${version}`) : []),
     'ct state established,related return',
     ...FAMILIES.map((version) => `meta nfproto ipv${version} goto ports${version}`),
@@ -320,6 +333,10 @@ function mapName(kind: 'ports' | 'cut', protocol: string, version: Family): stri
 
 function segmentName({ protocol, first, last }: PortSegment, version: Family): string {
   return first === last ? `${protocol}${version}_${first}` : `${protocol}${version}_${first}_${last}`;
+}
+
+function bannedSource(version: Family, ipv6Prefix: number): string {
+  return `${sourceKey(version, ipv6Prefix)} @${banSet(version)}`;
 }
 
 function addressType(version: Family): string {

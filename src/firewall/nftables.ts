@@ -252,7 +252,7 @@ class NftablesDriver implements FirewallDriver {
     // The kernel takes milliseconds to list even no session at all.
     if (fresh.size === 0) return [];
     const cut = guard.doors.some(({ close }) => close !== 'keep');
-    return liveSessions((port) => fresh.has(port), cut);
+    return liveSessions((port) => fresh.has(port), cut, guard.tarpit);
   }
 
   #putIn(set: string, source: Address, remaining: number, comment: string, what: string): void {

@@ -5,12 +5,13 @@
 
 import type { Protocol } from '../core/door.ts';
 import type { CloseMode, DoorPolicy } from '../core/policy.ts';
+import type { Guard } from './driver.ts';
 
 export interface PortSegment {
   readonly protocol: Protocol;
   readonly first: number;
   readonly last: number;
-  /** In the order of the configuration; never empty. */
+  /** In the order of the configuration; empty for the tarpit's port alone. */
   readonly doors: readonly string[];
   /** The strictest of its doors' ways to close: with `cut` and `kill`, sessions need a standing grant, too. */
   readonly close: CloseMode;
@@ -19,6 +20,14 @@ export interface PortSegment {
 /** The segments of all doors: TCP before UDP, ports ascending, none overlapping another. */
 export function portSegments(doors: readonly DoorPolicy[]): PortSegment[] {
   return (['tcp', 'udp'] as const).flatMap((protocol) => segmentsOf(doors, protocol));
+}
+
+/** The segments of a guard in force: none while it only observes. The tarpit's port is nobody's: no grant opens it. */
+export function guardedSegments({ doors, tarpit, observe }: Guard): PortSegment[] {
+  if (observe) return [];
+  const pit: readonly PortSegment[] =
+    tarpit === undefined ? [] : [{ protocol: 'tcp', first: tarpit, last: tarpit, doors: [], close: 'keep' }];
+  return [...portSegments(doors), ...pit];
 }
 
 function segmentsOf(doors: readonly DoorPolicy[], protocol: Protocol): PortSegment[] {

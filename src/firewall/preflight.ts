@@ -39,6 +39,7 @@ export interface HostListing {
 const LIMITS = { timeout: 10_000, limit: 16 * 1024 * 1024 };
 /** Ranges count once; a guard of more segments is looked at up to here. */
 const MOST_SEGMENTS = 64;
+const AFTER = 'once the guard stands: it decides who gets that far';
 /** Where `mirror` leads to, and what an unused port is judged by: tcpmux, which nobody runs. */
 const UNUSED_PORT = 1;
 const IPTABLES_TABLES = new Set(['filter', 'nat', 'mangle', 'raw', 'security']);
@@ -48,6 +49,7 @@ export async function preflight(
   doors: readonly DoorPolicy[],
   face: Face = 'drop',
   driver = 'nftables',
+  tarpit?: number,
 ): Promise<Finding[]> {
   const listing = await listHost();
   const unreadable: Finding = {
@@ -56,9 +58,18 @@ export async function preflight(
     hint: 'run it as root, with nftables installed',
   };
   return [
-    ...(driver === 'nftables' ? await dryRun({ doors, face, ipv6Prefix: 64, trusted: [], observe: false }) : []),
+    ...(driver === 'nftables'
+      ? await dryRun({
+          doors,
+          face,
+          ipv6Prefix: 64,
+          trusted: [],
+          observe: false,
+          ...(tarpit !== undefined && { tarpit }),
+        })
+      : []),
     ...mirrorFindings(face),
-    ...(isEmpty(listing) ? [unreadable] : judgeHost(doors, listing)),
+    ...(isEmpty(listing) ? [unreadable] : [...judgeHost(doors, listing), ...judgeTarpit(tarpit, listing)]),
   ];
 }
 
@@ -111,6 +122,26 @@ function judgeSegment(segment: PortSegment, listing: HostListing): Finding[] {
     refusals.set(key, same);
   }
   return [...refusals.values()].map((refusal) => refusedFinding(segment, refusal, refusal.versions));
+}
+
+/** Would this host's rules let those in who are led to the tarpit? */
+export function judgeTarpit(port: number | undefined, listing: HostListing): Finding[] {
+  if (port === undefined) return [];
+  const segment: PortSegment = { protocol: 'tcp', first: port, last: port, doors: [], close: 'keep' };
+  const refusing = ([4, 6] as const).flatMap((version) => {
+    const { fate, place } = verdictOf(listing, { version, protocol: 'tcp', port });
+    return place === undefined || fate === 'unknown' ? [] : [{ version, place }];
+  });
+  const [first] = refusing;
+  if (first === undefined) return [];
+  const versions = refusing.map(({ version }) => version);
+  return [
+    {
+      severity: 'warning',
+      message: `Nobody is held in the tarpit: ${first.place.description} refuses port tcp/${port}, where banned sources are led to, over ${versions.map((version) => `IPv${version}`).join(' and ')}`,
+      hint: `${remedy(segment, first.place, versions)} # ${AFTER}`,
+    },
+  ];
 }
 
 interface Place {
@@ -194,19 +225,18 @@ function refusedFinding(
   const families = versions.map((version) => `IPv${version}`).join(' and ');
   const by = place.description;
   const subject = `Port ${portText(segment)} of ${doorsText(segment)}`;
-  const after = 'once the guard stands: it decides who gets that far';
   const hint = remedy(segment, place, versions);
   if (fate === 'unknown') {
     return {
       severity: 'warning',
       message: `${subject}: cannot tell whether ${by} lets a granted client in over ${families}`,
-      hint: `${hint} # if it does not, ${after}`,
+      hint: `${hint} # if it does not, ${AFTER}`,
     };
   }
   return {
     severity: 'error',
     message: `${subject}: ${by} refuses a granted client, too, over ${families}`,
-    hint: `${hint} # ${after}`,
+    hint: `${hint} # ${AFTER}`,
   };
 }
 

@@ -19,9 +19,16 @@ export interface Ports {
 
 const LIMITS = { timeout: 10_000, limit: 64 * 1024 * 1024 };
 
-/** The sessions on ports that `wanted` picks. `routed`: those of containers too, if `conntrack` is there to tell. */
-export async function liveSessions(wanted: (port: number) => boolean, routed: boolean): Promise<LiveSession[]> {
-  const passing = routed ? await routedSessions() : [];
+/**
+ * The sessions on ports that `wanted` picks. `routed`: those of containers too, if `conntrack` is there to tell. Who is held in the
+ * tarpit, at its port, has no session.
+ */
+export async function liveSessions(
+  wanted: (port: number) => boolean,
+  routed: boolean,
+  tarpit?: number,
+): Promise<LiveSession[]> {
+  const passing = routed ? await routedSessions(tarpit) : [];
   return [...tcpSessions(wanted, LIVE_SIZE), ...passing.filter(({ port }) => wanted(port))].slice(0, LIVE_SIZE);
 }
 
@@ -42,21 +49,24 @@ export async function resetSessions(source: Prefix, ports: readonly Ports[]): Pr
 }
 
 /** What conntrack knows to be led elsewhere; nothing where the tool is missing. */
-async function routedSessions(): Promise<LiveSession[]> {
+async function routedSessions(tarpit: number | undefined): Promise<LiveSession[]> {
   const lists = await Promise.all(
     ['ipv4', 'ipv6'].map((version) =>
       feedProgram(['conntrack', '-L', '-f', version, '-p', 'tcp', '--dst-nat'], '', LIMITS),
     ),
   );
-  return lists.flatMap(({ output }) => output.split('\n').flatMap(parseConntrack));
+  return lists.flatMap(({ output }) => output.split('\n').flatMap((line) => parseConntrack(line, tarpit)));
 }
 
-/** A line of `conntrack -L`; nothing when the session is over or not yet answered. */
-export function parseConntrack(line: string): LiveSession[] {
-  const match = /^tcp\s+6 \d+ (\S+) src=(\S+) dst=\S+ sport=(\d+) dport=(\d+) src=/.exec(line);
-  const [, state = '', from = '', sourcePort, port] = match ?? [];
+/** A line of `conntrack -L`; nothing when the session is over, not yet answered, or answered by the tarpit. */
+export function parseConntrack(line: string, tarpit?: number): LiveSession[] {
+  const match = /^tcp\s+6 \d+ (\S+) src=(\S+) dst=\S+ sport=(\d+) dport=(\d+) src=\S+(?: dst=\S+ sport=(\d+))?/.exec(
+    line,
+  );
+  const [, state = '', from = '', sourcePort, port, answering] = match ?? [];
   const source = parseAddress(from);
   if (source === undefined) return [];
+  if (tarpit !== undefined && Number(answering) === tarpit) return [];
   if (/^(SYN_SENT|SYN_SENT2|TIME_WAIT|CLOSE|NONE)$/.test(state)) return [];
   return [{ source, sourcePort: Number(sourcePort), port: Number(port) }];
 }

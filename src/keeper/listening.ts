@@ -4,7 +4,7 @@
  */
 
 import type { Address } from '../core/address.ts';
-import type { Counts } from '../core/messages.ts';
+import { type Counts, decodeReport, type News } from '../core/messages.ts';
 import { watcherAccount } from '../platform/accounts.ts';
 import { monotonicNow } from '../platform/clock.ts';
 import { entry } from '../platform/entry.ts';
@@ -19,11 +19,11 @@ import {
 } from '../platform/process.ts';
 import { watchRoutes } from '../platform/route-monitor.ts';
 import { after } from '../platform/timer.ts';
+import { CagedProcess } from './caged-process.ts';
 import { CaptureError, CaptureSockets } from './capture-sockets.ts';
 import { Complaints } from './complaints.ts';
 import type { KeeperEvent } from './events.ts';
 import { Keeper, type KeeperPorts, type KnockedDoor } from './keeper.ts';
-import { WatcherProcess } from './watcher-process.ts';
 
 /** Where packets come from: rings of our own, tcpdump, or an open capture file. */
 export type Source =
@@ -59,7 +59,7 @@ export class Listening<D extends KnockedDoor> {
   readonly #setup: ListeningSetup<D>;
   readonly #sockets: CaptureSockets | undefined;
   readonly #keeper: Keeper<D>;
-  readonly #watcher: WatcherProcess;
+  readonly #watcher: CagedProcess<News>;
   readonly #complaints: Complaints;
   #stillborn = 0;
   #ready = false;
@@ -74,8 +74,9 @@ export class Listening<D extends KnockedDoor> {
       this.#sockets = new CaptureSockets(source.interfaces, input, setup.relaxed);
     }
     this.#complaints = new Complaints({ say: setup.complained, monotonicNow });
-    this.#watcher = new WatcherProcess({
+    this.#watcher = new CagedProcess<News>({
       start: () => startWatcher(source, this.#sockets, this.#complaints),
+      decode: decodeReport,
       report: (report) => this.#keeper.hear(report),
       started: () => this.#keeper.greet(),
       died: (how) => this.#died(how),

@@ -9,7 +9,7 @@
  */
 
 import type { HistoryEvent, HistoryType } from '../core/history.ts';
-import { lastRejected, type PendingChange, readPending } from '../store/pending-change.ts';
+import { lastRejected, type PendingChange, readInterrupted, readPending } from '../store/pending-change.ts';
 
 export interface TrialPorts {
   /** Of the state. */
@@ -40,6 +40,7 @@ const TYPES = ['applied', 'confirmed', 'reverted'] as const;
 export class Trial {
   readonly #ports: TrialPorts;
   #known: Pick<PendingChange, 'token' | 'file'> | undefined;
+  #recalled = false;
   #cancel: (() => void) | undefined;
 
   constructor(ports: TrialPorts) {
@@ -66,7 +67,8 @@ export class Trial {
     if (!known || readPending(this.#ports.folder)?.token === known.token) return;
     this.#known = undefined;
     this.release();
-    const rejected = lastRejected(this.#ports.folder) === known.token;
+    const { folder } = this.#ports;
+    const rejected = lastRejected(folder) === known.token || readInterrupted(folder)?.token === known.token;
     this.#record(rejected ? 'reverted' : 'confirmed', known, known.file);
   }
 
@@ -97,9 +99,10 @@ export class Trial {
     this.#cancel = undefined;
   }
 
-  /** An earlier daemon may have told the beginning. */
+  /** An earlier daemon may have told the beginning: asked once. */
   #recall(): void {
-    const last = this.#known ? undefined : this.#ports.latest(TYPES);
+    const last = this.#recalled ? undefined : this.#ports.latest(TYPES);
+    this.#recalled = true;
     if (last?.type !== 'applied' || last.reason === undefined) return;
     this.#known = { token: last.reason, file: last.detail?.replace(/, for \d+ s$/, '') ?? '' };
   }

@@ -189,7 +189,8 @@ export class Visitors {
     if (!this.#sessions || now - this.#sessions.at > SESSIONS_FRESH) {
       const ranges = this.#config.doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
       const isGuarded = (port: number): boolean => ranges.some(({ first, last }) => first <= port && port <= last);
-      const sources = liveSessions(isGuarded, true).then((sessions) => sessions.map(({ source }) => source));
+      const found = liveSessions(isGuarded, true, this.#config.tarpit?.port);
+      const sources = found.then((sessions) => sessions.map(({ source }) => source));
       this.#sessions = { at: now, sources };
     }
     return (await this.#sessions.sources).some((source) => contains(block, source));

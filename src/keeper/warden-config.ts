@@ -49,6 +49,11 @@ export function watchedPorts({ traps, doors }: PosternConfig): WatchedPorts {
   return { traps, closed };
 }
 
+/** Those, and the ports with a public listener, ascending. */
+export function openPorts(listening: readonly number[], config: PosternConfig): readonly number[] {
+  return [...new Set([...listening, ...publicPorts(config)])].sort((x, y) => x - y);
+}
+
 const MOST_DOOR_PORTS = 16;
 
 function portsIn({ first, last }: PortRange): readonly number[] {

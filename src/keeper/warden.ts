@@ -36,6 +36,7 @@ import { Grants } from './grants.ts';
 import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
+import { Tarpit } from './tarpit.ts';
 import { Visitors } from './visitors.ts';
 import {
   changedFixedParts,
@@ -43,10 +44,11 @@ import {
   interfacesOf,
   type NativeDoor,
   nativeDoors,
-  publicPorts,
+  openPorts,
   watchedPorts,
   withPrefixOf,
 } from './warden-config.ts';
+import { describeWatcher } from './watcher-shown.ts';
 
 export interface WardenPorts {
   readonly driver: FirewallDriver;
@@ -76,6 +78,7 @@ export class Warden implements Controlled {
   readonly #ports: WardenPorts;
   readonly #grants: Grants;
   readonly #visitors: Visitors;
+  readonly #tarpit: Tarpit;
   readonly #listeners = new Set<(event: LiveEvent) => void>();
   readonly #born = monotonicNow();
   readonly #started: PosternConfig;
@@ -124,6 +127,7 @@ export class Warden implements Controlled {
       },
       config,
     );
+    this.#tarpit = new Tarpit({ warn: (detail) => record({ type: 'warned', detail }), monotonicNow, after });
   }
 
   /** Closes the doors, brings grants back, listens. Resolves when the first knock may come; rejects when the firewall refuses. */
@@ -140,7 +144,7 @@ export class Warden implements Controlled {
       open: (door, source) => void this.#admit(door.name, source, { via: 'knock' }),
       spendOneTime: () => ({ good: false, next: undefined }),
       publicPorts: (addresses) =>
-        [...new Set([...publicListeningPorts(addresses), ...publicPorts(this.#config)])].sort((x, y) => x - y),
+        openPorts(publicListeningPorts(addresses), this.#config).filter((port) => port !== this.#tarpit.port),
       watched: () => watchedPorts(this.#config),
       ready: resolve,
       died: (how) => {
@@ -154,8 +158,10 @@ export class Warden implements Controlled {
     this.#face = await this.#ports.face(this.#config);
     // From before the installation on, so that nobody removes the guard in between.
     this.#watch = driver.watch(() => this.#restore());
+    this.#tarpit.prepare(this.#config);
     await this.#inTurn(async () => {
-      const stood = await driver.install(this.#guard());
+      const stood = await this.#tarpit.orWithout(() => driver.install(this.#guard()));
+      this.#tarpit.commit();
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);
       await this.#visitors.reconcile(await driver.list(), stood);
@@ -172,6 +178,8 @@ export class Warden implements Controlled {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#watch?.close();
+    // Nobody is there any more to hold them.
+    if (this.#tarpit.end()) await this.#inTurn(() => this.#ports.driver.install(this.#guard())).catch(() => {});
     this.#listening?.stop();
     this.#grants.release();
     this.#visitors.release();
@@ -188,9 +196,8 @@ export class Warden implements Controlled {
   async status(): Promise<Status> {
     const warnings = await this.#ports.warnings();
     const now = monotonicNow();
-    const counts = this.#listening?.counts;
-    const problem = this.#ports.state.problem();
     const trial = this.#ports.trial();
+    const problems = [this.#ports.state.problem(), this.#tarpit.problem];
     return {
       version: this.#ports.version,
       uptime_ms: Math.round(now - this.#born),
@@ -204,19 +211,10 @@ export class Warden implements Controlled {
       })),
       mode: this.#config.mode,
       ...this.#visitors.standing(),
-      watcher: {
-        pid: this.#listening?.watcherPid,
-        restarts: this.#restarts,
-        attempts: counts?.attempts ?? 0,
-        received: counts?.received ?? 0,
-        lost: counts?.lost ?? 0,
-        drops: counts?.drops ?? {},
-        sighted: counts?.sighted ?? 0,
-        strangers: counts?.strangers ?? 0,
-        confinement: this.#confinement,
-      },
+      watcher: describeWatcher(this.#listening, this.#restarts, this.#confinement),
+      ...this.#tarpit.standing(),
       ...(trial && { trial }),
-      warnings: [...warnings, ...(problem === undefined ? [] : [problem])],
+      warnings: [...warnings, ...problems.filter((text) => text !== undefined)],
     };
   }
 
@@ -273,12 +271,15 @@ export class Warden implements Controlled {
       const { config: read, warnings } = this.#ports.load();
       const config = withPrefixOf(this.#started, read);
       const face = await this.#ports.face(config);
+      this.#tarpit.prepare(config);
       try {
         await this.#ports.driver.install(this.#guard(config, face));
       } catch (error) {
+        this.#tarpit.abandon();
         const why = (error as Error).message;
         throw new Refusal(`The firewall refused the new configuration, the old one is in force: ${why}`);
       }
+      this.#tarpit.commit();
       this.#config = config;
       this.#face = face;
       this.#ports.loaded(config);
@@ -311,7 +312,8 @@ export class Warden implements Controlled {
   }
 
   #guard({ doors, firewall, allow, mode }: PosternConfig = this.#config, face: Face = this.#face): Guard {
-    return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: allow, observe: mode === 'observe', ...face };
+    const observe = mode === 'observe';
+    return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: allow, observe, ...this.#tarpit.guarded(), ...face };
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {

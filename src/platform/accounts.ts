@@ -1,6 +1,6 @@
 /**
  * Which user ids our unprivileged programs run under. Who has the same id can send signals, so the watcher shares its own with nobody:
- * `postern` if passwd(5) has it, else a number that no one is given. Lookups, which may not touch the watcher either, are `nobody`.
+ * `postern` if passwd(5) has it, else a number that no one is given; the tarpit has another such number. Lookups, which may not touch the watcher either, are `nobody`.
  */
 
 import { readFileSync } from 'node:fs';
@@ -22,10 +22,20 @@ const PRIVATE_IDS = [65527, 65526, 65525, 65524, 65523, 65522, 65521, 65520] as 
 export function watcherAccount(passwd = readList('/etc/passwd'), group = readList('/etc/group')): Account {
   const postern = accountNamed('postern', passwd);
   if (postern) return postern;
+  return privateAccount(passwd, group, []);
+}
+
+/** Who the tarpit is: not the watcher. */
+export function tarpitAccount(passwd = readList('/etc/passwd'), group = readList('/etc/group')): Account {
+  return privateAccount(passwd, group, [watcherAccount(passwd, group).uid]);
+}
+
+/** A number that nobody has been given, and that is none of `taken`. */
+function privateAccount(passwd: string, group: string, taken: readonly number[]): Account {
   const given = [...`${passwd}\n${group}`.matchAll(/^[^:\n]*:[^:\n]*:(\d+):(?:(\d+):)?/gm)].flatMap((ids) =>
     ids.slice(1),
   );
-  const id = PRIVATE_IDS.find((candidate) => !given.includes(String(candidate)));
+  const id = PRIVATE_IDS.find((candidate) => !given.includes(String(candidate)) && !taken.includes(candidate));
   return id === undefined ? lookupAccount(passwd) : { uid: id, gid: id };
 }
 

@@ -55,6 +55,8 @@ function bound(definition: string): ReturnType<typeof lib.func> {
 const c = {
   socket: bound('int socket(int domain, int type, int protocol)'),
   bind: bound('int bind(int fd, const void *addr, uint32_t length)'),
+  listen: bound('int listen(int fd, int backlog)'),
+  accept4: bound('int accept4(int fd, _Out_ void *addr, _Inout_ uint32_t *length, int flags)'),
   connect: bound('int connect(int fd, const void *addr, uint32_t length)'),
   setsockopt: bound('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
   getsockopt: bound('int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)'),
@@ -93,6 +95,15 @@ export function socket(domain: number, type: number, protocol: number): number {
 
 export function bind(fd: number, address: Uint8Array): void {
   check('bind', c.bind(fd, address, address.length));
+}
+
+export function listen(fd: number, backlog: number): void {
+  check('listen', c.listen(fd, backlog));
+}
+
+/** The next connection of a listening socket, and who it is: `address` is filled with a struct sockaddr. Linux only. */
+export function accept4(fd: number, address: Uint8Array, flags: number): number {
+  return check('accept4', c.accept4(fd, address, [address.length], flags));
 }
 
 export function connect(fd: number, address: Uint8Array): void {
@@ -265,14 +276,22 @@ export interface ReadableWatch {
 }
 
 /**
- * Calls `readable` whenever the descriptor has something to read (level-triggered, on the event loop). After an error condition
+ * Calls `readable` whenever the descriptor has something to read (level-triggered, on the event loop); what it throws is an
+ * uncaught exception. After an error condition
  * on the descriptor the event loop stops watching it and calls `failed` once: clear the error and watch anew.
  */
 export function watchReadable(fd: number, readable: () => void, failed: () => void): ReadableWatch {
   // The typings name one argument; the real ones are libuv's: a status, negative after an error, and the events.
   const handle = koffi.node.poll(fd, { readable: true }, ((status: number) => {
-    if (status < 0) failed();
-    else readable();
+    try {
+      if (status < 0) failed();
+      else readable();
+    } catch (error) {
+      // Here it would be lost: what is broken is to end the process, as anywhere else.
+      setImmediate(() => {
+        throw error;
+      });
+    }
     // Poll callbacks run outside Node's callback scope: without this, promises started in one wait for the next event.
     setImmediate(() => {});
   }) as unknown as () => void);

@@ -25,7 +25,7 @@ import { enterDomain, isInDomain, landlockAbi } from './landlock.ts';
 import { closeOnExec, prctl, SystemError } from './libc.ts';
 import { lowerLimits } from './limits.ts';
 import { bootFilter, installFilter, isWithoutRings, runFilter } from './seccomp.ts';
-import { thisMachine } from './syscalls.ts';
+import { type Machine, thisMachine } from './syscalls.ts';
 
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_DUMPABLE = 4;
@@ -174,6 +174,10 @@ export function confine(options: {
   readonly packetDescriptors: readonly number[];
   /** Who to be from now on; root only. */
   readonly account?: Account;
+  /** Another filter than the watcher's. */
+  readonly filter?: (machine: Machine, pid: number) => Uint8Array;
+  /** How many descriptors it may have, when it needs more than a watcher. */
+  readonly files?: number;
 }): ConfinementReport {
   const machine = thisMachine();
   if (!machine) {
@@ -193,7 +197,7 @@ export function confine(options: {
   prctl(PR_SET_DUMPABLE, 0);
 
   // No core, no file that grows, no other process or thread, and no more descriptors than it has use for.
-  if (!lowerLimits({ core: 0, fileSize: 0, processes: 0, files: MOST_FILES }))
+  if (!lowerLimits({ core: 0, fileSize: 0, processes: 0, files: options.files ?? MOST_FILES }))
     notes.push('Resource limits could not be lowered');
 
   const abi = landlockAbi();
@@ -206,7 +210,8 @@ export function confine(options: {
     notes.push(`Landlock ${abi} of this kernel does not know signals and abstract sockets`);
 
   const held = isWithoutRings();
-  const seccomp = held && installFilter(runFilter(machine, [0, 1, ...options.packetDescriptors], process.pid));
+  const { filter = (on: Machine, pid: number) => runFilter(on, [0, 1, ...options.packetDescriptors], pid) } = options;
+  const seccomp = held && installFilter(filter(machine, process.pid));
   if (!seccomp) notes.push('The kernel offers no system call filter, or none that holds io_uring');
   return { landlock: born ? abi : undefined, seccomp, noNewPrivs, capabilities, uid: currentUser(), notes };
 }

@@ -1,8 +1,8 @@
 /**
  * Seccomp filters (seccomp(2)): which system calls a process may still make, decided by the kernel before each call.
  *
- * Two filters. `bootFilter` goes in before a program replaces itself: io_uring does not exist for it (ENOSYS, so libuv goes
- * without), because what a ring submits passes no filter. `runFilter` is an allowlist for a running event loop, on all threads:
+ * `bootFilter` goes in before a program replaces itself: io_uring does not exist for it (ENOSYS, so libuv goes
+ * without), because what a ring submits passes no filter. `runFilter` and `tarpitFilter` are allowlists for a running event loop, on all threads:
  * memory, time, locks, waiting, reading, writing to what is not a capture descriptor. Everything else fails with EPERM: opening,
  * executing, new sockets, threads, processes and descriptors, signals to others, every socket option. Memory may still be made
  * executable: V8 compiles JavaScript, so whoever runs code in here can run machine code too, and this filter is what holds it. (`--jitless` would change that at 6.5
@@ -34,8 +34,8 @@ const AUDIT_ARCH: Readonly<Record<Machine, number>> = { x64: 0xc000003e, arm64: 
 const SECCOMP_SET_MODE_FILTER = 1;
 const SECCOMP_FILTER_FLAG_TSYNC = 1;
 
-/** Calls that take no argument worth looking at. */
-const ALLOWED = [
+/** What every running event loop needs: calls that take no argument worth looking at. */
+const RUNNING = [
   // memory, which V8 and malloc move all the time
   ...['mmap', 'munmap', 'mremap', 'mprotect', 'pkey_mprotect', 'madvise', 'brk'],
   // threads that exist already
@@ -55,14 +55,19 @@ const ALLOWED = [
   ...['clock_gettime', 'clock_getres', 'clock_nanosleep', 'nanosleep', 'gettimeofday', 'time', 'restart_syscall'],
   // signals that arrive
   ...['rt_sigaction', 'rt_sigprocmask', 'rt_sigreturn', 'sigaltstack'],
-  // waiting and reading
-  ...['epoll_wait', 'epoll_pwait', 'epoll_pwait2', 'epoll_ctl', 'poll', 'ppoll'],
-  ...['read', 'readv', 'pread64', 'recvfrom', 'getsockopt', 'getsockname', 'getpeername', 'shutdown', 'close', 'fstat'],
+  // waiting
+  ...['epoll_wait', 'epoll_pwait', 'epoll_pwait2', 'epoll_ctl', 'close', 'fstat'],
   // koffi flushes descriptors 1 and 2 when the process ends, and hangs when that is refused
   'fsync',
   // about itself
   ...['getpid', 'getppid', 'gettid', 'getuid', 'geteuid', 'getgid', 'getegid'],
   ...['getrandom', 'getrusage', 'times', 'sysinfo', 'uname'],
+] as const;
+
+/** And what the watcher needs besides: it waits for rings, and reads. */
+const WATCHING = [
+  ...['poll', 'ppoll', 'read', 'readv', 'pread64', 'recvfrom'],
+  ...['getsockopt', 'getsockname', 'getpeername', 'shutdown'],
 ] as const;
 
 /** Calls allowed with one of these values of an argument; F_GETFD, F_GETFL, F_SETFL; TCGETS, FIONREAD, FIONBIO. */
@@ -84,26 +89,52 @@ export function bootFilter(machine: Machine): Uint8Array {
   ]);
 }
 
-/** The filter for running: `unwritable` are the descriptors that can be read and waited for, never written to; `pid` may signal itself. */
+/** The filter of the watcher: `unwritable` are the descriptors that can be read and waited for, never written to; `pid` may signal itself. */
 export function runFilter(machine: Machine, unwritable: readonly number[], pid: number): Uint8Array {
   const write = [
     load(argument(0)),
     ...unwritable.flatMap((fd) => whenEqual(fd, [answer(FAIL | EPERM)])),
     answer(ALLOW),
   ];
-  const only = (index: number, values: readonly number[]): readonly BpfInstruction[] => [
-    load(argument(index)),
-    ...values.flatMap((value) => whenEqual(value, [answer(ALLOW)])),
-    answer(FAIL | EPERM),
-  ];
   return encode([
     ...start(machine),
-    ...ALLOWED.flatMap((call) => when(machine, call, [answer(ALLOW)])),
+    ...[...RUNNING, ...WATCHING].flatMap((call) => when(machine, call, [answer(ALLOW)])),
     ...WRITING.flatMap((call) => when(machine, call, write)),
     ...ALLOWED_WITH.flatMap((rule) => when(machine, rule.call, only(rule.argument, rule.values))),
     ...when(machine, 'tgkill', only(0, [pid])),
     answer(FAIL | EPERM),
   ]);
+}
+
+/**
+ * The filter of the tarpit: it takes connections from `listeners`, sends to what it has taken, in this one way (`SENT_WITH`), and closes it. It
+ * reads from and writes to the descriptors of `own` alone: what a stranger sends stays in the kernel.
+ */
+export function tarpitFilter(
+  machine: Machine,
+  listeners: readonly number[],
+  own: { readonly readable: readonly number[]; readonly writable: readonly number[] },
+  pid: number,
+): Uint8Array {
+  return encode([
+    ...start(machine),
+    ...RUNNING.flatMap((call) => when(machine, call, [answer(ALLOW)])),
+    ...['read', 'readv'].flatMap((call) => when(machine, call, only(0, own.readable))),
+    ...WRITING.flatMap((call) => when(machine, call, only(0, own.writable))),
+    ...when(machine, 'accept4', only(0, listeners)),
+    ...when(machine, 'sendto', only(3, [SENT_WITH])),
+    ...ALLOWED_WITH.flatMap((rule) => when(machine, rule.call, only(rule.argument, rule.values))),
+    ...when(machine, 'tgkill', only(0, [pid])),
+    answer(FAIL | EPERM),
+  ]);
+}
+
+/** MSG_DONTWAIT | MSG_NOSIGNAL: never MSG_FASTOPEN, by which sendto(2) connects. */
+export const SENT_WITH = 0x4040;
+
+/** The call is allowed with one of these values of an argument. */
+function only(index: number, values: readonly number[]): readonly BpfInstruction[] {
+  return [load(argument(index)), ...values.flatMap((value) => whenEqual(value, [answer(ALLOW)])), answer(FAIL | EPERM)];
 }
 
 /**

@@ -25,6 +25,7 @@ const TABLE = `
   madvise           28 233
   nanosleep         35 101
   getpid            39 172
+  sendto            44 206
   recvfrom          45 207
   shutdown          48 210
   getsockname       51 204
@@ -63,6 +64,7 @@ const TABLE = `
   tgkill           234 131
   ppoll            271  73
   epoll_pwait      281  22
+  accept4          288 242
   prlimit64        302 261
   getcpu           309 168
   seccomp          317 277

@@ -5,17 +5,22 @@
 
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { bootId } from '../platform/boot.ts';
 
 export interface PendingChange {
   /** Names this trial: a rollback of another one leaves it alone. */
   readonly token: string;
   /** The configuration's file. */
   readonly file: string;
+  /** What is tried. */
+  readonly tried?: string;
   /** What was in force before; null when no daemon ran. */
   readonly previous: string | null;
   /** Wall time in milliseconds since 1970. */
   readonly since: number;
   readonly until: number;
+  /** Which boot of the machine it began in, where the system tells. */
+  readonly boot?: string;
   /** Clients' ends of the sessions that there were before, `192.0.2.7 50123`: none of them can confirm. */
   readonly sessions: readonly string[];
 }
@@ -25,17 +30,32 @@ export function readApplied(folder: string): string | undefined {
   return read(join(folder, 'applied.toml'));
 }
 
+/** The same, as far as it can still be in force without a daemon: a guard ends with the machine. */
+export function readStanding(folder: string): string | undefined {
+  return isOfThisBoot(read(join(folder, 'applied.boot'))) ? readApplied(folder) : undefined;
+}
+
 export function writeApplied(folder: string, text: string): void {
   write(join(folder, 'applied.toml'), text);
+  const [path, boot] = [join(folder, 'applied.boot'), bootId() ?? ''];
+  if (read(path) !== boot) write(path, boot);
 }
 
 /** Nothing of ours is in force any more. */
 export function forgetApplied(folder: string): void {
-  rmSync(join(folder, 'applied.toml'), { force: true });
+  for (const name of ['applied.toml', 'applied.boot']) rmSync(join(folder, name), { force: true });
 }
 
+/** The trial that goes on. */
 export function readPending(folder: string): PendingChange | undefined {
-  return parse(read(join(folder, 'pending.json')));
+  const change = parse(read(join(folder, 'pending.json')));
+  return change && isOfThisBoot(change.boot) ? change : undefined;
+}
+
+/** A trial that was neither confirmed nor taken back when the machine went down: its rollback died with everything else. */
+export function readInterrupted(folder: string): PendingChange | undefined {
+  const change = parse(read(join(folder, 'pending.json')));
+  return change && !isOfThisBoot(change.boot) ? change : undefined;
 }
 
 export function writePending(folder: string, change: PendingChange): void {
@@ -64,15 +84,22 @@ export function lastRejected(folder: string): string | undefined {
   return parse(read(join(folder, 'rejected.json')))?.token;
 }
 
+/** Where nobody can tell, it is. */
+function isOfThisBoot(boot: string | undefined): boolean {
+  const now = bootId();
+  return now === undefined || boot === undefined || boot === '' || boot === now;
+}
+
 function parse(text: string | undefined): PendingChange | undefined {
   if (text === undefined) return undefined;
   try {
     const value = JSON.parse(text) as Partial<PendingChange>;
-    const { token, file, previous, since, until, sessions } = value;
+    const { token, file, tried, previous, since, until, boot, sessions } = value;
     if (typeof token !== 'string' || typeof file !== 'string' || !Array.isArray(sessions)) return undefined;
     if (typeof since !== 'number' || typeof until !== 'number') return undefined;
     if (previous !== null && typeof previous !== 'string') return undefined;
-    return { token, file, previous, since, until, sessions: sessions.map(String) };
+    const more = { ...(typeof tried === 'string' && { tried }), ...(typeof boot === 'string' && { boot }) };
+    return { token, file, previous, since, until, ...more, sessions: sessions.map(String) };
   } catch {
     return undefined;
   }

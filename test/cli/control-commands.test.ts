@@ -35,6 +35,32 @@ test('`postern status` shows doors, grants, bans and health', async () => {
   assert.deepEqual(await at.postern('status'), done(STATUS_TEXT));
 });
 
+test('`postern status` shows who is held in the tarpit, and one that does not run', async () => {
+  const tarpit = {
+    port: 22_022,
+    pid: 4243,
+    restarts: 0,
+    held: 3,
+    connections: 256,
+    total: 120,
+    turned_away: 5,
+    confinement: 'landlock 7, seccomp',
+  };
+  const lineWith = async (changes: Partial<typeof tarpit> | { pid: undefined }): Promise<string | undefined> => {
+    await using at = await controlDaemon({ status: async () => ({ ...STATUS, tarpit: { ...tarpit, ...changes } }) });
+    return (await at.postern('status')).out.split('\n')[2];
+  };
+  assert.equal(
+    await lineWith({}),
+    'tarpit 4243: 3 of 256 connections held, 120 in all, 5 turned away, landlock 7, seccomp',
+  );
+  assert.equal(
+    await lineWith({ restarts: 2 }),
+    'tarpit 4243: 3 of 256 connections held, 120 in all, 5 turned away, 2 restarts, landlock 7, seccomp',
+  );
+  assert.equal(await lineWith({ pid: undefined }), 'The tarpit does not run: it is started again');
+});
+
 test('`postern status` in a terminal says the same in colour, unless NO_COLOR', async () => {
   await using at = await controlDaemon();
   const size = { columns: 80, rows: 24 };

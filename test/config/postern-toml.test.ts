@@ -247,7 +247,7 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
     [
       section('zzzz', 'x = 1'),
       '1: Cannot use the section "[zzzz]"',
-      'The sections here are ban, state, control, capture, public, log, firewall, journal, door',
+      'The sections here are ban, tarpit, state, control, capture, public, log, firewall, journal, door',
     ],
     [line('sources.alow = []'), '2: Cannot use the key "alow" in [door.a.sources]', 'Did you mean "allow"?'],
     // what has to be there

@@ -94,6 +94,18 @@ describe('attackers', () => {
     );
   });
 
+  test('knocks that failed are counted, and weigh', () => {
+    const attackers = new Attackers({ seed: SEED }, LEAK);
+    for (let time = 1; time <= 3; time += 1) attackers.failed(MALLORY, 'ssh', time);
+    const { attacker } = attackers.failed(MALLORY, 'ssh', 3);
+    assert.deepEqual([attacker.failed, attacker.since, attacker.last, attackers.size], [4, 1, 3, 1]);
+    attackers.touched(sighting({ source: ipv4(7), unused: 7 }), 4);
+    assert.deepEqual(
+      attackers.list(2).map(({ failed }) => failed),
+      [4, 0],
+    );
+  });
+
   test('who does most stays, however many others come', () => {
     const attackers = new Attackers({ seed: SEED, capacity: 64 }, LEAK);
     for (let turn = 0; turn < 40; turn += 1) attackers.touched(sighting({ closed: 1 }), turn);

@@ -142,6 +142,57 @@ test('a program is encoded as struct sock_filter in either byte order', () => {
   );
 });
 
+test('the opcodes are those of linux/bpf_common.h, put together as they are there', () => {
+  const [ld, ldx, st, stx, alu, jmp, ret, misc] = [0, 1, 2, 3, 4, 5, 6, 7] as const;
+  const [word, half, byte] = [0x00, 0x08, 0x10] as const;
+  const [imm, abs, ind, mem, len, msh] = [0x00, 0x20, 0x40, 0x60, 0x80, 0xa0] as const;
+  const x = 0x08;
+  const arithmetic = ['add', 'sub', 'mul', 'div', 'or', 'and', 'lsh', 'rsh', 'neg', 'mod', 'xor'];
+  const jumps = ['jeq', 'jgt', 'jge', 'jset'];
+  const expected: Record<string, number> = {
+    ldImm: ld | imm,
+    ldAbs: ld | abs | word,
+    ldhAbs: ld | abs | half,
+    ldbAbs: ld | abs | byte,
+    ldInd: ld | ind | word,
+    ldhInd: ld | ind | half,
+    ldbInd: ld | ind | byte,
+    ldMem: ld | mem,
+    ldLen: ld | len,
+    ldxImm: ldx | imm,
+    ldxMem: ldx | mem,
+    ldxLen: ldx | len,
+    ldxMsh: ldx | msh | byte,
+    st,
+    stx,
+    ja: jmp,
+    retK: ret,
+    retA: ret | 0x10,
+    tax: misc,
+    txa: misc | 0x80,
+    neg: alu | 0x80,
+  };
+  for (const [index, name] of arithmetic.entries()) {
+    if (name === 'neg') continue;
+    expected[`${name}K`] = alu | (index << 4);
+    expected[`${name}X`] = alu | (index << 4) | x;
+  }
+  for (const [index, name] of jumps.entries()) {
+    expected[`${name}K`] = jmp | ((index + 1) << 4);
+    expected[`${name}X`] = jmp | ((index + 1) << 4) | x;
+  }
+  assert.deepEqual({ ...OPCODES }, expected);
+  // linux/filter.h: SKF_AD_OFF, SKF_AD_PROTOCOL, SKF_AD_PKTTYPE; BPF_MAXINSNS
+  assert.deepEqual([SKF_AD_OFF, SKF_AD_PROTOCOL, SKF_AD_PKTTYPE, BPF_MAX_INSTRUCTIONS], [-0x1000, 0, 4, 4096]);
+});
+
+test('a jump to the next instruction is none, and a program of one instruction is one', () => {
+  const next: BpfLabel = Symbol('next');
+  const program = assemble([goto(next), at(next), plain(OPCODES.retK, 1)]);
+  assert.deepEqual(program, [{ code: OPCODES.retK, jt: 0, jf: 0, k: 1 }]);
+  assert.equal(encodeProgram(program).length, 8);
+});
+
 test('a program that is empty or too long for the kernel is not encoded', () => {
   const ret = { code: OPCODES.retK, jt: 0, jf: 0, k: 0 };
   assert.throws(() => encodeProgram([]), RangeError);

@@ -212,6 +212,27 @@ test('a filter that has to fit a limit is relaxed in order, and is the relaxed p
   );
 });
 
+test('a filter that just fits is not relaxed, and one that does not by an instruction is', () => {
+  const { length } = buildCaptureFilter(input());
+  assert.deepEqual(fitCaptureFilter(input({ limit: length })).relaxed, []);
+  assert.deepEqual(fitCaptureFilter(input({ limit: length - 1 })).relaxed, ['public ports']);
+});
+
+test('a filter that has given up ports passes datagrams only where some port of theirs is wanted', () => {
+  const many = Array.from({ length: 100 }, (_, index) => `${1024 + 2 * index}`).join(' ');
+  for (const [doors, passed] of [
+    [[door(many)], false],
+    [[door(`${many} 8000/udp`)], true],
+  ] as const) {
+    const { program, relaxed } = fitCaptureFilter(input({ doors, limit: 64 }));
+    assert.ok(relaxed.includes('ports'));
+    for (const to of ['10.0.0.1', '2001:db8::1']) {
+      assert.equal(verdict(program, packet(to, 'udp', 53)) > 0, passed);
+      assert.ok(verdict(program, packet(to, 'tcp', 53)) > 0);
+    }
+  }
+});
+
 test('thousands of ports and addresses give up the public ports first, then addresses, flags and step ports', () => {
   const everyOther = (count: number): number[] => Array.from({ length: count }, (_, index) => 1024 + 2 * index);
   const manyAddresses = everyOther(5000).map((word): Address => ({ a: 0, b: 0, c: 0xffff, d: word * 65536 }));

@@ -44,6 +44,7 @@ const REPORTS: readonly Report[] = [
     },
   },
   { type: 'sighted', sighting: { source: FOUR, traps: 0, closed: 0, unused: 0, ports: [], distinct: 0 } },
+  { type: 'alive', number: 3 },
   { type: 'ended' },
   { type: 'failed', reason: 'recvfrom: Network is down' },
 ];
@@ -103,6 +104,48 @@ test('`decodeReport()` refuses a report with anything missing, added or of anoth
       }
     }
   }
+});
+
+/** The value itself, and all that is in it, each with what makes another report of it. */
+function* places(value: unknown, put: (other: unknown) => unknown): Generator<readonly [unknown, typeof put]> {
+  yield [value, put];
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, inner] of Object.entries(value)) {
+    const within = (other: unknown): unknown =>
+      put(Array.isArray(value) ? value.with(Number(key), other) : { ...value, [key]: other });
+    yield* places(inner, within);
+  }
+}
+
+test('`decodeReport()` looks at every field by itself', () => {
+  const wrong = {
+    number: [-1, 0.5, 2 ** 60, '1', null, true, [], {}],
+    string: ['\u001b[2J', 'x'.repeat(501), '\u00e9', 7, null, true, [], {}],
+    boolean: [0, 1, 'true', null, [], {}],
+    object: [7, 'x', true, null, [[]], [null]],
+  } as const;
+  for (const report of REPORTS) {
+    for (const [value, put] of places(JSON.parse(encodeReport(report)), (other) => other)) {
+      for (const other of wrong[typeof value as keyof typeof wrong]) {
+        // A time is any number.
+        if (report.type === 'packet' && value === report.time && typeof other === 'number') continue;
+        const line = JSON.stringify(put(other));
+        assert.equal(decodeReport(line), undefined, line);
+      }
+    }
+  }
+});
+
+test('`decodeReport()` takes stages from 1 to 32, and lines of up to 2,048 characters', () => {
+  const line = (stage: number): string =>
+    JSON.stringify({ type: 'knock', revision: 1, event: { type: 'advanced', door: 0, source: '10.0.0.1', stage } });
+  assert.deepEqual(
+    [0, 1, 32, 33].map((stage) => decodeReport(line(stage)) !== undefined),
+    [false, true, true, false],
+  );
+  const padded = (length: number): string => '{"type":"ended"}'.padEnd(length);
+  assert.deepEqual(decodeReport(padded(2048)), { type: 'ended' });
+  assert.equal(decodeReport(padded(2049)), undefined);
 });
 
 test('`decodeReport()` refuses what could do harm in a log, a table or a shell', () => {

@@ -66,6 +66,26 @@ describe('sightings', () => {
     assert.equal(sightings.take()[0]?.closed, 4);
   });
 
+  test('a SYN that comes again after 130 seconds is another one', () => {
+    for (const [later, counts] of [
+      [129_999, false],
+      [130_000, true],
+    ] as const) {
+      const sightings = new Sightings(SEED);
+      assert.ok(sightings.empty);
+      const syn = packet(MALLORY, 22);
+      sightings.note('closed', syn, 0);
+      assert.ok(!sightings.empty);
+      assert.equal(sightings.note('closed', syn, later), counts);
+    }
+  });
+
+  test('of so many ports that nobody can tell, all 64 bits are on: 311, as linear counting has it', () => {
+    const sightings = new Sightings(SEED);
+    for (let port = 1; port <= 5000; port += 1) sightings.note('unused', packet(MALLORY, port), 0);
+    assert.equal(sightings.take()[0]?.distinct, Math.round(64 * Math.log(128)));
+  });
+
   test('a datagram has no number: each counts', () => {
     const sightings = new Sightings(SEED);
     const datagram = packet(MALLORY, 161, { protocol: 'udp', sequence: 0 });

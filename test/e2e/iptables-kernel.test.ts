@@ -191,19 +191,39 @@ for (const backend of ['nft', 'legacy'] as const) {
     });
 
     test("a container's published port is guarded, and its sessions end as the door says", async () => {
-      const { server, container } = stage.hosts;
+      const { server, client, container } = stage.hosts;
+      await client.exec(['ip', 'route', 'replace', '10.77.2.0/24', 'via', '10.77.1.1']);
+      await client.exec(['ip', 'route', 'replace', 'fd77:0:0:2::/64', 'via', server.address6]);
       const forward = 'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding';
       await server.exec(['sh', '-c', forward]);
       await container.exec(['ip', 'route', 'replace', 'default', 'via', '10.77.2.1']);
       await container.exec(['ip', 'route', 'replace', 'default', 'via', server.interfaces[1]!.address6]);
       const inside = startPeer(container);
       await inside.listen('tcp', 80);
+      await inside.listen('tcp', 8080);
+      const through = (from: string) => {
+        const destination = from.includes(':') ? container.address6 : container.address4;
+        return stage.client.connect({ source: from, destination, port: 8080 });
+      };
       const dnat = async (): Promise<void> => {
         for (const [version, to] of [
           [4, '10.77.2.2:80'],
           [6, `[${container.address6}]:80`],
         ] as const) {
-          const words = ['-p', 'tcp', '--dport', '8080', '-j', 'DNAT', '--to-destination', to];
+          const words = [
+            '-p',
+            'tcp',
+            '--dport',
+            '8080',
+            '-m',
+            'addrtype',
+            '--dst-type',
+            'LOCAL',
+            '-j',
+            'DNAT',
+            '--to-destination',
+            to,
+          ];
           await rules(version, ['-t', 'nat', '-A', 'PREROUTING', ...words]);
         }
       };
@@ -216,6 +236,7 @@ for (const backend of ['nft', 'legacy'] as const) {
           await install([doorPolicy('web', ['tcp/8080'], close)]);
           assert.equal(await earlier.says('after the installation'), 'connected', `${close} ${from}`);
           assert.equal(await stage.connect(from, 8080), 'silent');
+          assert.equal(await through(from), 'connected', 'the port of a machine behind this one');
           await open('web', from);
           const session = await stage.begin(from, 8080);
           assert.equal(await session.says('hello'), 'connected');

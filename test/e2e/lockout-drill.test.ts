@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectControl } from '../../src/control/client.ts';
 import type { WireEntry } from '../../src/control/wire-event.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Peer, startPeer } from '../support/peer.ts';
@@ -22,7 +23,7 @@ const skip = unavailable('nft', 'ss');
 const BIN = join(import.meta.dirname, '../../bin');
 /** On a busy machine. */
 const PATIENCE = 20_000;
-const TRIAL = '3s';
+const TRIAL = '4s';
 const EMPTY_DOOR = '[door.ssh]\nprotect = ["tcp/22"]\n';
 
 interface Way {
@@ -108,8 +109,8 @@ describe('the lock-out drill', { skip }, () => {
     server.spawn(['setsid', 'sh', '-c', `${here(`postern apply --yes --confirm-within ${within}`)}; true`], {
       env: env(connection),
     });
-  const inForce = async (connection?: string): Promise<Running> => {
-    const trial = apply(TRIAL, connection);
+  const inForce = async (within = TRIAL, connection?: string): Promise<Running> => {
+    const trial = apply(within, connection);
     await trial.waitForLine(/^In force/, PATIENCE);
     return trial;
   };
@@ -123,6 +124,12 @@ describe('the lock-out drill', { skip }, () => {
     const daemon = server.spawn(['sh', '-c', `exec ${here('posternd')}`]);
     await daemon.waitForLine(/^ready$/, PATIENCE);
     return daemon;
+  };
+  /** What the state has written down is from another boot of the machine. */
+  const reset = (): void => {
+    const pending = join(folder, 'state/pending.json');
+    writeFileSync(pending, JSON.stringify({ ...JSON.parse(readFileSync(pending, 'utf8')), boot: 'the one before' }));
+    writeFileSync(join(folder, 'state/applied.boot'), 'the one before');
   };
   const daemonPid = (): number | undefined => {
     const lock = join(folder, 'state/state.lock');
@@ -140,17 +147,20 @@ describe('the lock-out drill', { skip }, () => {
       async () => {
         write(sshDoor('30s'));
         // Through a tunnel: an address that cannot be let in meanwhile.
-        const trial = await inForce('127.0.0.1 50123 127.0.0.1 22');
+        const trial = await inForce(TRIAL, '127.0.0.1 50123 127.0.0.1 22');
         assert.equal(await isIn(), false);
-        assert.match(await done('postern status'), /^on trial for another \ds: postern --config \S+ confirm keeps it/m);
+        using control = await connectControl(join(folder, 'state/control.sock'));
+        assert.equal((await control.status()).trial?.file, file());
         const { status } = await type('postern confirm', `${client.address4} 50123 ${server.address4} 22`);
         assert.equal(status, 1, 'whoever has not knocked cannot confirm');
         assert.match((await trial.ended).stdout, /^not confirmed: what was in force before is back$/m);
-        assert.deepEqual([await isIn(), daemonPid()], [true, undefined]);
+        assert.equal(await isIn(), true);
+        for (let waited = 0; waited < PATIENCE && daemonPid() !== undefined; waited += 50) await sleep(50);
+        assert.equal(daemonPid(), undefined);
       },
     ],
     [
-      'the same, and then the daemon, the command and your session are killed',
+      'the same, and then the daemon, the command and your session are killed, or the machine is reset',
       async ({ commands }) => {
         await guarded(sshDoor('30s'));
         const old = readFileSync(file(), 'utf8');
@@ -170,6 +180,20 @@ describe('the lock-out drill', { skip }, () => {
         await start();
         assert.equal(await knock(), true);
         assert.deepEqual(await trials(), ['applied', 'reverted']);
+
+        writeFileSync(file(), tried);
+        await done('postern close ssh');
+        const again = await inForce('60s');
+        process.kill(daemonPid()!, 'SIGKILL');
+        process.kill(-again.pid, 'SIGKILL');
+        await again.ended;
+        reset();
+        await server.exec(['nft', 'flush', 'ruleset']);
+        const daemon = await start();
+        await daemon.waitForLine(/was on trial when the machine went down: what was in force before is back/);
+        assert.deepEqual([readFileSync(file(), 'utf8'), await isIn()], [old, false]);
+        assert.equal(await knock(), true);
+        assert.deepEqual((await trials()).slice(2), ['applied', 'reverted']);
       },
     ],
     [

@@ -204,22 +204,29 @@ describe('nftables, beyond the contract', { skip }, () => {
   });
 
   test("a container's published port is guarded, and its sessions end as the door says", async () => {
-    const { server, container } = stage.hosts;
+    const { server, client, container } = stage.hosts;
     await server.exec([
       'sh',
       '-c',
       'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding',
     ]);
+    await client.exec(['ip', 'route', 'replace', '10.77.2.0/24', 'via', '10.77.1.1']);
+    await client.exec(['ip', 'route', 'replace', 'fd77:0:0:2::/64', 'via', server.address6]);
     await container.exec(['ip', 'route', 'replace', 'default', 'via', '10.77.2.1']);
     await container.exec(['ip', 'route', 'replace', 'default', 'via', server.interfaces[1]!.address6]);
     const inside = startPeer(container);
     await inside.listen('tcp', 80);
+    await inside.listen('tcp', 8080);
     const dnat = (family: string, to: string): string => `table ${family} nat {
         chain pre {
           type nat hook prerouting priority dstnat
-          tcp dport 8080 dnat to ${to}:80
+          fib daddr type local tcp dport 8080 dnat to ${to}:80
         }
       }\n`;
+    const through = (from: string) => {
+      const destination = from.includes(':') ? container.address6 : container.address4;
+      return stage.client.connect({ source: from, destination, port: 8080 });
+    };
     const docker = dnat('ip', container.address4) + dnat('ip6', `[${container.address6}]`);
     for (const close of ['keep', 'cut', 'kill'] as const) {
       for (const from of [ALICE, ALICE_6]) {
@@ -230,6 +237,7 @@ describe('nftables, beyond the contract', { skip }, () => {
         await install([doorPolicy('web', ['tcp/8080'], close)]);
         assert.equal(await before.says('after the installation'), 'connected', `${close} ${from}`);
         assert.equal(await stage.connect(from, 8080), 'silent');
+        assert.equal(await through(from), 'connected', 'the port of a machine behind this one');
         await open('web', from);
         const session = await stage.begin(from, 8080);
         assert.equal(await session.says('hello'), 'connected');

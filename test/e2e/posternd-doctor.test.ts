@@ -51,7 +51,7 @@ describe('postern doctor', { skip }, () => {
   const secret = (daemon: Posternd): void => chmodSync(configOf(daemon), 0o600);
 
   test('of a healthy host it has nothing to complain of, and says what it looked at', async () => {
-    await using daemon = await startPosternd(server, { doors: sshDoor('30s'), top: TOP });
+    await using daemon = await startPosternd(server, { doors: `${sshDoor('30s')}[tarpit]\n`, top: TOP });
     secret(daemon);
     assert.deepEqual(await complaints(configOf(daemon)), []);
     const { status, stdout, stderr } = await doctor(configOf(daemon), []);
@@ -69,6 +69,8 @@ describe('postern doctor', { skip }, () => {
     ]) {
       assert.match(stdout, new RegExp(`^ok +${check} `, 'm'));
     }
+    for (const who of ['watcher', 'tarpit'])
+      assert.match(stdout, new RegExp(`^ok +cage +the ${who} is shut in: user \\d+, .*seccomp$`, 'm'));
   });
 
   test('secrets that others can read, or change', async () => {

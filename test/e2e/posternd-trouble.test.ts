@@ -132,7 +132,7 @@ describe('posternd in trouble', { skip }, () => {
       await client.exec(['nft', 'delete', 'table', 'inet', 'count']);
       t.diagnostic(`${reloads} reloads under ${sent} SYNs, ${kept} connections of the grant`);
       assert.match(stdout, /counter packets 0 /);
-      assert.ok(reloads > 50 && sent > reloads);
+      assert.ok(reloads > 20 && sent > reloads);
     });
 
     test('a broken file changes nothing and says why, to whoever asks and in the log', async () => {

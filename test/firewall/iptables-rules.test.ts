@@ -70,6 +70,7 @@ describe('the text of the guard', () => {
 -A POSTERN -p tcp -m tcp --dport 22 -g POSTERN-tcp-22
 -A POSTERN-tcp-22 -m set --match-set postern4-ssh src -j RETURN
 -A POSTERN-tcp-22 -p tcp -m tcp --tcp-flags SYN,ACK ACK -m set --match-set postern-live4 src,src -j RETURN
+-A POSTERN-tcp-22 -m addrtype --dst-type UNICAST -m addrtype --dst-type UNICAST --limit-iface-in -j RETURN
 -A POSTERN-tcp-22 -g POSTERN-closed-tcp
 -A POSTERN-closed-tcp -j DROP
 -A POSTERN-closed-udp -j DROP

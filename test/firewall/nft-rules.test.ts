@@ -69,11 +69,13 @@ table inet postern {
   chain tcp4_22 {
     ip saddr @open4_ssh return
     tcp flags & (syn | ack) == ack ip saddr . tcp sport . tcp dport @live4 return
+    fib daddr type unicast fib daddr . iif type unicast return
     goto closed_tcp
   }
   chain tcp6_22 {
     ip6 saddr & ffff:ffff:ffff:ffff:: @open6_ssh return
     tcp flags & (syn | ack) == ack ip6 saddr . tcp sport . tcp dport @live6 return
+    fib daddr type unicast fib daddr . iif type unicast return
     goto closed_tcp
   }
   chain cut4 {

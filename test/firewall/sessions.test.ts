@@ -40,6 +40,15 @@ describe('sessions', () => {
   });
 });
 
+test('Who is held in the tarpit has no session', () => {
+  const line =
+    'tcp      6 431999 ESTABLISHED src=10.77.1.2 dst=10.77.1.1 sport=40000 dport=22 src=10.77.1.1 dst=10.77.1.2 sport=22022 dport=40000 [ASSURED] mark=0 use=1';
+  assert.deepEqual(
+    [parseConntrack(line).length, parseConntrack(line, 2222).length, parseConntrack(line, 22_022)],
+    [1, 1, []],
+  );
+});
+
 describe('keys', () => {
   test('an address comes back from its key', () => {
     for (const text of ['10.77.1.2', '255.255.255.255', 'fd77::2', 'ffff:ffff::1']) {

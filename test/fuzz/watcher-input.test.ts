@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { isHost, printAddress } from '../../src/core/address.ts';
 import { decodeReport, encodeReport, LONGEST_REPORT, type News } from '../../src/core/messages.ts';
+import { CagedProcess } from '../../src/keeper/caged-process.ts';
 import { Complaints } from '../../src/keeper/complaints.ts';
 import { Keeper, type KnockedDoor } from '../../src/keeper/keeper.ts';
-import { WatcherProcess } from '../../src/keeper/watcher-process.ts';
 import type { ConnectedProgram } from '../../src/platform/process.ts';
 import { fuzz, readSamples } from '../support/fuzz.ts';
 import { door } from '../support/knocks.ts';
@@ -52,7 +52,8 @@ fuzz({
 function heardFrom(pieces: Iterable<string>, report: (news: News) => void): 'listened to' | 'killed' {
   let outcome: 'listened to' | 'killed' = 'listened to';
   let say: ((text: string) => void) | undefined;
-  const watcher = new WatcherProcess({
+  const watcher = new CagedProcess<News>({
+    decode: decodeReport,
     start: () => {
       const channel = {
         setEncoding: () => {},

@@ -210,6 +210,19 @@ describe('what people ask', () => {
     assert.deepEqual(after[0]?.grants, []);
   });
 
+  test('of a source that is banned by hand opens nothing until the ban is ended', async () => {
+    const { warden } = scene();
+    await warden.reload();
+    await warden.ban('198.51.100.7', undefined);
+    await assert.rejects(
+      warden.open('ssh', '198.51.100.7', 1000),
+      refusal(/^Cannot open "ssh" for 198\.51\.100\.7: it is banned \(postern unban ends that\)$/),
+    );
+    await warden.unban('198.51.100.7');
+    assert.equal((await warden.open('ssh', '198.51.100.7', 1000)).source, '198.51.100.7');
+    await assert.rejects(warden.ban('198.51.100.7', undefined), refusal(/a door is open for it/));
+  });
+
   test('is told live to whoever follows, until they do not', async () => {
     const { warden } = scene();
     await warden.reload();

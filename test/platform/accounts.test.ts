@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { lookupAccount, watcherAccount } from '../../src/platform/accounts.ts';
+import { lookupAccount, tarpitAccount, watcherAccount } from '../../src/platform/accounts.ts';
 
 const USUAL = 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65533:nobody:/:/sbin/nologin\n';
 
@@ -20,4 +20,10 @@ test('A number that a user or a group has is not taken', () => {
   assert.equal(watcherAccount(`${USUAL}a:x:65527:100::/:/bin/sh\n`, 'b:x:65526:a\n').uid, 65525);
   const all = Array.from({ length: 8 }, (_, index) => `u${index}:x:${65520 + index}:1::/:/bin/sh`).join('\n');
   assert.equal(watcherAccount(`${USUAL}${all}`, '').uid, 65534);
+});
+
+test('The tarpit is somebody else than the watcher', () => {
+  assert.deepEqual(tarpitAccount(USUAL, ''), { uid: 65526, gid: 65526 });
+  assert.deepEqual(tarpitAccount(`${USUAL}postern:x:998:997::/:/bin/false\n`, ''), { uid: 65527, gid: 65527 });
+  assert.equal(tarpitAccount(`${USUAL}a:x:65526:100::/:/bin/sh\n`, '').uid, 65525);
 });

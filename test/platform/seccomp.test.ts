@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bootFilter, runFilter } from '../../src/platform/seccomp.ts';
+import { bootFilter, runFilter, SENT_WITH, tarpitFilter } from '../../src/platform/seccomp.ts';
 import { type Machine, syscallNumberOn } from '../../src/platform/syscalls.ts';
 
 const ARCHITECTURES = { x64: 0xc000003e, arm64: 0xc00000b7 } as const;
@@ -94,6 +94,43 @@ for (const machine of MACHINES) {
     assert.ok(allowed < 70, `${allowed} calls are allowed`);
     // x32 calls are x86_64 calls with a bit set.
     assert.equal(verdict(run, { machine, number: 0x40000000 }), 'EPERM');
+  });
+
+  test(`on ${machine}, a tarpit accepts, sends in one way, closes, and reads its own descriptors alone`, () => {
+    const pit = tarpitFilter(machine, [4, 5], { readable: [0, 3, 9], writable: [2, 3, 9] }, PID);
+    const may = (name: string, ...args: readonly number[]): string => verdict(pit, call(machine, name, ...args));
+    for (const name of ['epoll_pwait', 'epoll_ctl', 'futex', 'mmap', 'close', 'exit_group', 'clock_gettime'])
+      assert.equal(may(name), 'allow', name);
+    assert.deepEqual(
+      [4, 5, 3, 20].map((fd) => may('accept4', fd)),
+      ['allow', 'allow', 'EPERM', 'EPERM'],
+    );
+    assert.deepEqual(
+      [SENT_WITH, 0, 0x4000, SENT_WITH | 0x2000_0000].map((flags) => may('sendto', 20, 0, 1, flags)),
+      ['allow', 'EPERM', 'EPERM', 'EPERM'],
+      'never with MSG_FASTOPEN',
+    );
+    for (const name of ['read', 'readv'])
+      assert.deepEqual(
+        [0, 3, 9, 1, 4, 20].map((fd) => may(name, fd)),
+        ['allow', 'allow', 'allow', 'EPERM', 'EPERM', 'EPERM'],
+        name,
+      );
+    for (const name of ['write', 'writev'])
+      assert.deepEqual(
+        [2, 3, 9, 0, 1, 5, 20].map((fd) => may(name, fd)),
+        ['allow', 'allow', 'allow', 'EPERM', 'EPERM', 'EPERM', 'EPERM'],
+        name,
+      );
+    for (const name of ['recvfrom', 'pread64', 'getsockopt', 'getpeername', 'shutdown', 'seccomp', 'prlimit64'])
+      assert.equal(may(name), 'EPERM', name);
+    assert.deepEqual([may('tgkill', PID, PID, 6), may('tgkill', 1, 1, 9)], ['allow', 'EPERM']);
+    assert.deepEqual([may('fcntl', 20, 0), may('ioctl', 20, 0x8914)], ['EPERM', 'EPERM']);
+    const other = machine === 'x64' ? 'arm64' : 'x64';
+    assert.equal(verdict(pit, { machine: other, number: 0 }), 'kill');
+    let allowed = 0;
+    for (let number = 0; number < 1024; number++) if (verdict(pit, { machine, number }) === 'allow') allowed++;
+    assert.ok(allowed < 55, `${allowed} calls are allowed`);
   });
 
   test(`on ${machine}, a call of the other architecture ends the process`, () => {

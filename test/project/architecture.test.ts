@@ -17,6 +17,7 @@ type Room =
   | 'store'
   | 'control'
   | 'watcher'
+  | 'tarpit'
   | 'keeper'
   | 'client'
   | 'cli';
@@ -31,6 +32,7 @@ const MAY_IMPORT: Readonly<Record<Room, readonly Room[]>> = {
   store: ['core', 'platform'],
   control: ['core', 'platform'],
   watcher: ['core', 'platform', 'capture'],
+  tarpit: ['core', 'platform'],
   keeper: ['core', 'platform', 'config', 'firewall', 'store', 'control'],
   client: ['core', 'platform', 'config'],
   cli: ['core', 'platform', 'config', 'capture', 'firewall', 'store', 'control', 'keeper', 'client'],
@@ -79,11 +81,13 @@ test('rooms import only the rooms they may', () => {
   assert.deepEqual(broken, []);
 });
 
-test('nobody imports the watcher: it is a program, started', () => {
-  assert.deepEqual(
-    imports.filter((found) => roomOf(target(found) ?? '') === 'watcher' && roomOf(found.from) !== 'watcher'),
-    [],
-  );
+test('nobody imports the watcher or the tarpit: they are programs, started', () => {
+  for (const program of ['watcher', 'tarpit']) {
+    assert.deepEqual(
+      imports.filter((found) => roomOf(target(found) ?? '') === program && roomOf(found.from) !== program),
+      [],
+    );
+  }
 });
 
 test('core uses nothing but itself: no modules, no runtime globals', () => {

@@ -1,18 +1,28 @@
 /**
- * Keeps a watcher alive: starts it with the packet sockets and a channel, hands its reports on, starts a new one when it dies.
+ * Keeps a confined process of ours alive, the watcher or the tarpit: starts it with its sockets and a channel, hands its reports on, starts
+ * a new one when it dies.
  *
  * The first restart is immediate; one that keeps dying waits longer each time, up to five seconds. A line that is not exactly
  * a report, or one that never ends, means that the watcher is captured or broken: it is killed and replaced, and nothing else
- * happens. One that has not answered for ten seconds hangs, and is replaced too. The packet sockets belong to the keeper, so filter and ring outlive every watcher.
+ * happens. One that has not answered for ten seconds hangs, and is replaced too. The sockets belong to the keeper, so filter, ring and
+ * listeners outlive every such process.
  */
 
-import { decodeReport, encodeOrder, LONGEST_REPORT, type News, type Order } from '../core/messages.ts';
+import { encodeOrder, LONGEST_REPORT, type Order } from '../core/messages.ts';
 import type { ConnectedProgram, Ending } from '../platform/process.ts';
 
-export interface WatcherPorts {
+/** What every such process answers when it is asked whether it lives. */
+interface Alive {
+  readonly type: 'alive';
+  readonly number: number;
+}
+
+export interface CagedPorts<R extends { readonly type: string }> {
   readonly start: () => ConnectedProgram;
-  readonly report: (report: News) => void;
-  /** A watcher is up: it needs its configuration. */
+  /** Reads a line; undefined for one that is none of the reports. */
+  readonly decode: (line: string) => R | Alive | undefined;
+  readonly report: (report: R) => void;
+  /** One is up: it needs its configuration. */
   readonly started: () => void;
   readonly died: (how: string) => void;
   readonly monotonicNow: () => number;
@@ -24,8 +34,8 @@ const PATIENCE = 10_000;
 const LIVED_WELL = 10_000;
 const LONGEST_PAUSE = 5_000;
 
-export class WatcherProcess {
-  readonly #ports: WatcherPorts;
+export class CagedProcess<R extends { readonly type: string }> {
+  readonly #ports: CagedPorts<R>;
   #program: ConnectedProgram | undefined;
   #born = 0;
   #deaths = 0;
@@ -36,7 +46,7 @@ export class WatcherProcess {
   #answeredAt: number | undefined;
   #cancelQuestion = (): void => {};
 
-  constructor(ports: WatcherPorts) {
+  constructor(ports: CagedPorts<R>) {
     this.#ports = ports;
   }
 
@@ -44,7 +54,7 @@ export class WatcherProcess {
     return this.#program?.pid;
   }
 
-  /** When a watcher last answered the newest question, by the monotonic clock; undefined when none has. */
+  /** When one last answered the newest question, by the monotonic clock; undefined when none has. */
   get answeredAt(): number | undefined {
     return this.#answeredAt;
   }
@@ -67,9 +77,9 @@ export class WatcherProcess {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        const report = decodeReport(line);
+        const report = this.#ports.decode(line);
         if (!report) return this.#distrust(program);
-        if (report.type === 'alive') this.#hearAnswer(report.number);
+        if (isAlive(report)) this.#hearAnswer(report.number);
         else this.#ports.report(report);
         if (this.#program !== program) return;
       }
@@ -87,7 +97,7 @@ export class WatcherProcess {
     this.#program?.channel.write(encodeOrder(order));
   }
 
-  /** Replaces a watcher that has lost its capture; not at once when that happens again and again. */
+  /** Replaces one that has lost its capture; not at once when that happens again and again. */
   replace(): void {
     const program = this.#program;
     if (!program) return;
@@ -143,6 +153,10 @@ export class WatcherProcess {
     if (pause === 0) this.start();
     else this.#cancel = this.#ports.after(pause, () => this.start());
   }
+}
+
+function isAlive(report: { readonly type: string }): report is Alive {
+  return report.type === 'alive';
 }
 
 function describe(ending: Ending): string {

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
-import { encodeReport, type Report } from '../../src/core/messages.ts';
-import { WatcherProcess } from '../../src/keeper/watcher-process.ts';
+import { decodeReport, encodeReport, type News, type Report } from '../../src/core/messages.ts';
+import { CagedProcess } from '../../src/keeper/caged-process.ts';
 import type { Ending } from '../../src/platform/process.ts';
 import { settled } from '../support/fake-programs.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -25,7 +25,8 @@ function stage() {
   const deaths: string[] = [];
   let configured = 0;
   let answering = true;
-  const process = new WatcherProcess({
+  const process = new CagedProcess<News>({
+    decode: decodeReport,
     start: () => {
       const { promise, resolve } = Promise.withResolvers<Ending>();
       const written: string[] = [];
@@ -217,7 +218,8 @@ test('`stop()` during a pause starts none', async () => {
 test('A start that throws is tried again with pauses, until it is stopped, also by whoever is told of it', () => {
   const clock = new ManualClock();
   let starts = 0;
-  const process: WatcherProcess = new WatcherProcess({
+  const process: CagedProcess<News> = new CagedProcess<News>({
+    decode: decodeReport,
     start: () => {
       starts += 1;
       throw new Error('no memory');
