@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectControl } from '../../src/control/client.ts';
 import { builtPackage } from '../support/built-package.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Outcome, type Peer, startPeer } from '../support/peer.ts';
@@ -188,6 +189,20 @@ describe('posternd in trouble', { skip }, () => {
       );
       assert.equal(status, 1);
     });
+  });
+
+  test('a daemon that is stopped is waited for so long and no longer, and does not do later what nobody waits for', async () => {
+    await using daemon = await start(door('30s'));
+    process.kill(daemon.running.pid, 'SIGSTOP');
+    const asked = async (): Promise<void> => {
+      using client = await connectControl(join(daemon.folder, 'state/control.sock'), 300);
+      await client.open('ssh', ALICE);
+    };
+    await assert.rejects(asked(), /The daemon has not answered for 0\.3 seconds/);
+    process.kill(daemon.running.pid, 'SIGCONT');
+    assert.deepEqual(await daemon.sources(), []);
+    await daemon.ask((client) => client.open('ssh', BOB));
+    assert.deepEqual(await daemon.sources(), [BOB]);
   });
 
   describe('state', () => {
