@@ -37,6 +37,11 @@ export function readLimit(text: string): number {
   return number;
 }
 
+/** The same, or none at all, for who wants only what comes. */
+export function readLogLimit(text: string): number {
+  return text === '0' ? 0 : readLimit(text);
+}
+
 /** Types of events, separated by commas; given again, more of them. */
 export function readTypes(text: string, before: readonly EventType[] = []): readonly EventType[] {
   const types = text.split(',').map((type) => type.trim());

@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
-import { socketOf, socketOrigin } from './daemon-socket.ts';
+import { runningSocket, socketOf, socketOrigin } from './daemon-socket.ts';
 import type { Terminal } from './terminal.ts';
 import { harmless } from './wording.ts';
 
@@ -36,9 +36,11 @@ export async function ask(
   }
 }
 
-/** With the socket that was tried, and why it was that one. */
+/** With the socket that was tried, and why it was that one; the hint is where a daemon does listen, if that is known. */
 export function withOrigin({ problem, message, hint }: ControlError, command: Command): ControlError {
-  return new ControlError(problem, `${message} (${socketOrigin(command)})`, hint);
+  const running = runningSocket();
+  const elsewhere = `A daemon listens at ${running}, as its configuration said when it started: postern --socket ${running} ${command.name()} ... ([state] dir and [control] socket change with its next start)`;
+  return new ControlError(problem, `${message} (${socketOrigin(command)})`, running === undefined ? hint : elsewhere);
 }
 
 /** On standard error: what went wrong, and the way out. */

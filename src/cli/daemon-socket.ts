@@ -4,7 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { controlSocketOf } from '../config/control-socket.ts';
 import { ControlError } from '../control/client.ts';
+import { guardLock } from '../keeper/guard-lock.ts';
 import { reasonOf } from '../keeper/journal.ts';
+import { holderOf } from '../keeper/state-lock.ts';
+import { socketsOf } from '../platform/unix-listeners.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { isPosternToml } from './load-postern-toml.ts';
 
@@ -26,6 +29,13 @@ export function socketOrigin(command: Command): string {
   const file = config ?? DEFAULT_CONFIG;
   if (!existsSync(absolute(file))) return `the usual one: there is no ${file}`;
   return socketOf(command) === DEFAULT_SOCKET ? `the usual one: ${file} names no other` : `the one of ${file}`;
+}
+
+/** Where the daemon that guards this host listens, whatever a file says that was changed since it began; only root can see that. */
+export function runningSocket(): string | undefined {
+  const file = guardLock();
+  const holder = file === undefined ? undefined : holderOf(file);
+  return holder?.role === 'daemon' ? socketsOf(holder.pid)[0] : undefined;
 }
 
 /** Throws a `ControlError` that says why it cannot be told. */

@@ -16,7 +16,7 @@ import { CAP_NET_ADMIN, CAP_NET_RAW, hasCapability } from '../platform/capabilit
 import { landlockAbi } from '../platform/landlock.ts';
 import { readApplied, readPending } from '../store/pending-change.ts';
 import { jsonOption } from './arguments.ts';
-import { controlCommand } from './ask.ts';
+import { controlCommand, withOrigin } from './ask.ts';
 import { DEFAULT_CONFIG, socketOf, usualConfig } from './daemon-socket.ts';
 import { broken, type Diagnosis, ok, warning } from './diagnosis.ts';
 import { absolute } from './load-knockd-conf.ts';
@@ -61,7 +61,9 @@ async function diagnose(command: Command, terminal: Terminal): Promise<readonly 
   const loaded = loadPosternToml(file, { shownAs: shown, strict: false });
   const { config } = loaded;
   const socket = config?.control.socket ?? socketFor(command);
-  const status = typeof socket === 'string' ? await askDaemon(socket) : socket;
+  const answer = typeof socket === 'string' ? await askDaemon(socket) : socket;
+  const isNobody = answer instanceof ControlError && answer.problem === 'no-daemon';
+  const status = isNobody ? withOrigin(answer, command) : answer;
   const stateDir = config?.state.dir ?? (typeof socket === 'string' ? dirname(socket) : undefined);
   const patient: Patient = { shown, file, loaded, status, stateDir, terminal };
   const inForce = config ?? readInForce(stateDir);

@@ -2,8 +2,9 @@
 
 import { type Command, Option } from 'commander';
 import type { ControlClient } from '../control/client.ts';
+import { MOST_LOGGED } from '../control/request.ts';
 import { type EventType, HISTORY_WORDS, type WireEntry, type WireEvent } from '../control/wire-event.ts';
-import { readAddress, readLimit, readSinceText, readTypes } from './arguments.ts';
+import { readAddress, readLogLimit, readSinceText, readTypes } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
 import { LogLines } from './log-lines.ts';
 import { paintFor, type Terminal } from './terminal.ts';
@@ -35,10 +36,19 @@ export function addLog(program: Command, end: (status: number) => void, terminal
         'not older than this: 1h for an hour, or a time such as "2030-01-31 12:00"',
       ).argParser(readSinceText),
     )
-    .addOption(new Option('-n, --limit <number>', 'so many at most, the latest (default: 100)').argParser(readLimit))
+    .addOption(
+      new Option(
+        '-n, --limit <number>',
+        'so many at most, the latest (default: 100); 0 with --follow: only what happens from now on',
+      ).argParser(readLogLimit),
+    )
     .option('-f, --follow', 'go on with what happens, until interrupted')
     .addOption(new Option('--json', 'print one JSON object a line: time, type, door, source, reason and more'))
     .action(async (options: LogOptions, command: Command) => {
+      if (options.limit === 0 && !options.follow) {
+        const message = `Write a whole number from 1 to ${MOST_LOGGED}.`;
+        command.error(`error: option '-n, --limit <number>' argument '0' is invalid. ${message}`, { exitCode: 2 });
+      }
       end(await ask(command, terminal, (client) => showLog(client, options, terminal)));
     });
 }
@@ -59,12 +69,13 @@ async function showLog(client: ControlClient, options: LogOptions, terminal: Ter
   };
   const types = type ?? (Object.keys(HISTORY_WORDS) as EventType[]);
   if (follow) await client.follow({ ...filter, types }, hear);
-  const entries: readonly WireEntry[] = await client.log({
+  const query = {
     ...filter,
     ...(type && { types: type }),
     ...(since !== undefined && { since }),
     ...(limit !== undefined && { limit }),
-  });
+  };
+  const entries: readonly WireEntry[] = limit === 0 ? [] : await client.log(query);
   lines.expect(entries);
   for (const entry of entries) {
     print(entry);

@@ -1,6 +1,7 @@
 /** postern: the command for people. One file per subcommand, listed here. Exit status: 0 done, 1 failed, 2 usage. */
 
 import { Command } from 'commander';
+import { reasonOf } from '../keeper/journal.ts';
 import { addApply } from './apply.ts';
 import { controlOptions } from './ask.ts';
 import { addAttackers } from './attackers.ts';
@@ -77,10 +78,13 @@ export async function main(argv: readonly string[], terminal: Terminal = thisTer
   }, terminal);
   try {
     await program.parseAsync(argv, { from: 'user' });
-    return status;
   } catch (error) {
     const { code, exitCode } = error as { code?: string; exitCode?: number };
     if (code === undefined || !code.startsWith('commander.')) throw error;
-    return exitCode === 0 ? 0 : 2;
+    status = exitCode === 0 ? 0 : 2;
   }
+  const failure = status === 0 ? await terminal.outputFailure?.() : undefined;
+  if (failure === undefined) return status;
+  terminal.stderr.write(`postern: Cannot write to the standard output: ${reasonOf(failure)}\n`);
+  return 1;
 }

@@ -25,6 +25,8 @@ export interface Terminal {
   /** Asks for a line; absent when there is nobody to ask. */
   readonly question?: (text: string) => Promise<string>;
   readonly wallNow: () => number;
+  /** Why something could not be written to the standard output, once all is; a reader that went away is no failure. */
+  readonly outputFailure?: () => Promise<Error | undefined>;
   /** Calls back when somebody wants the program to end, or nobody reads what it writes. */
   readonly onInterrupt: (call: () => void) => void;
   /** Calls back when the window has another size; the result ends it. */
@@ -34,7 +36,9 @@ export interface Terminal {
 export function thisTerminal(): Terminal {
   const { stdin, stdout, stderr } = process;
   const gone: (() => void)[] = [];
-  stdout.on('error', () => {
+  let failure: Error | undefined;
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') failure ??= error;
     for (const call of gone) call();
   });
   stderr.on('error', () => {});
@@ -57,6 +61,11 @@ export function thisTerminal(): Terminal {
       },
     }),
     ...(stdin.isTTY && { question: askLine }),
+    outputFailure: () =>
+      new Promise((resolve) => {
+        // The event of an error comes after the answer to the write that met it.
+        stdout.write('', () => setImmediate(() => resolve(failure)));
+      }),
     wallNow,
     onInterrupt: (call) => {
       gone.push(call);

@@ -302,11 +302,15 @@ export const posternSchema = table({
         'text',
       ),
       file: v.optional(
-        key(path, 'A file that the log is appended to as well.', {
-          fallback: 'none',
-          examples: ['/var/log/postern/postern.log'],
-          aliases: ['logfile'],
-        }),
+        key(
+          path,
+          'A file that the log is appended to as well. Its folder is made where it is missing, for its owner alone.',
+          {
+            fallback: 'none',
+            examples: ['/var/log/postern/postern.log'],
+            aliases: ['logfile'],
+          },
+        ),
       ),
       level: v.optional(
         key(choice(['error', 'warning', 'info', 'debug']), 'How much of it: each level has those before it.'),

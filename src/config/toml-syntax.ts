@@ -67,7 +67,7 @@ interface Slip {
 function diagnose(lines: readonly string[], index: number, error: TomlError): Slip {
   const line = (lines[index] ?? '').replace(/\r$/, '');
   const reason = reasonOf(error);
-  if (reason.startsWith('trying to redefine')) return diagnoseRepeat(lines, index);
+  if (reason.startsWith('trying to redefine')) return diagnoseRepeat(lines, index, error.column);
   if (reason.includes('losslessly')) {
     return { about: finding('error', 'Cannot use a number of that size', 'Write a smaller number') };
   }
@@ -119,18 +119,22 @@ function parses(line: string): boolean {
 }
 
 /** A key or a section for the second time: its line is left out, a section with all its keys. */
-function diagnoseRepeat(lines: readonly string[], index: number): Slip {
-  const before = locateKeys(lines.slice(0, index).join('\n'));
-  const { path } = locateKeys(lines.slice(0, index + 1).join('\n')).last ?? { path: [] };
-  const first = before.lineOf(path);
-  const isHeader = /^\s*\[/.test(lines[index] ?? '');
+function diagnoseRepeat(lines: readonly string[], index: number, column: number): Slip {
+  const line = lines[index] ?? '';
+  const isHeader = /^\s*\[/.test(line);
+  // The parser stops where the second of the two keys begins, be it in an inline table: what stands behind it is not looked at.
+  const start = isHeader ? 0 : column - 1;
+  const textTo = (end: number): string => [...lines.slice(0, index), line.slice(0, end)].join('\n');
+  const key = /^(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^="'])*/.exec(line.slice(start))?.[0] ?? '';
+  const { path } = locateKeys(textTo(start + (isHeader ? line.length : key.length))).last ?? { path: [] };
+  const first = locateKeys(textTo(start)).lineOf(path);
   const name = isHeader ? `[${printPath(path)}]` : String(path.at(-1) ?? '');
   const about = finding(
     'error',
-    `${isHeader ? 'The section' : 'The key'} ${quote(name)} is there twice${first === 0 ? '' : `: line ${first} has the other`}`,
+    `${isHeader ? 'The section' : 'The key'} ${quote(name)} is there twice${first === 0 ? '' : first === index + 1 ? ' on this line' : `: line ${first} has the other`}`,
     isHeader ? 'Merge the two sections' : 'Remove one of the two',
   );
-  if (!isHeader) return parses(lines[index] ?? '') ? { about, mended: [''] } : { about };
+  if (!isHeader) return parses(line) ? { about, mended: [''] } : { about };
   const end = lines.findIndex((line, i) => i > index && /^\s*\[/.test(line));
   return { about, mended: lines.slice(index, end === -1 ? lines.length : end).map(() => '') };
 }

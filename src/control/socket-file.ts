@@ -1,5 +1,5 @@
 /**
- * The control socket as a file: mode 0660, of the group that may talk to the daemon, else root's alone. From the first moment
+ * The control socket as a file: mode 0660, of the group that may talk to the daemon; of root's, where there is none. From the first moment
  * on nobody else can connect. What a dead daemon left behind is removed; where a live one answers, nothing is touched.
  */
 
@@ -25,7 +25,7 @@ export async function listenAt(server: Server, path: string, group: string): Pro
   await removeStale(path);
   await listen(server, path);
   const gid = groupId(group);
-  if (gid === undefined) return [];
+  if (gid === undefined) return leaveToRoot(path);
   try {
     const warnings = openFolder(folder, gid, group, made);
     chownSync(path, -1, gid);
@@ -34,6 +34,18 @@ export async function listenAt(server: Server, path: string, group: string): Pro
   } catch (error) {
     return [`Group ${group} cannot use ${path}: ${wordsOf(error)}`];
   }
+}
+
+/** The same mode with or without the group. On Linux nobody but root is in group 0; elsewhere people are, and the socket stays its owner's. */
+function leaveToRoot(path: string): readonly string[] {
+  if (process.platform !== 'linux' || process.geteuid?.() !== 0) return [];
+  try {
+    chownSync(path, -1, 0);
+    chmodSync(path, 0o660);
+  } catch {
+    // It stays its owner's alone.
+  }
+  return [];
 }
 
 function makeFolder(folder: string): boolean {

@@ -8,9 +8,11 @@
  */
 
 import { closeSync, fstatSync, openSync, statSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { PosternConfig } from '../config/postern-config.ts';
 import { type WireStage, wireTime } from '../control/wire-event.ts';
 import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
+import { createFolder } from '../platform/folder.ts';
 import type { Journald, JournaldFields } from '../platform/journald.ts';
 import type { Syslog } from '../platform/syslog.ts';
 import { type Level, levelOf, matters, onOneLine, printEvent, printEventJson, printJson } from './history-words.ts';
@@ -164,6 +166,7 @@ export class DaemonLog {
   #openFile(): string | undefined {
     if (this.#settings.file === undefined) return undefined;
     try {
+      createFolder(dirname(this.#settings.file));
       this.#file = openSync(this.#settings.file, 'a', 0o640);
       return undefined;
     } catch (error) {

@@ -47,6 +47,15 @@ function openLock(path: string): number {
   }
 }
 
+/** Who holds the lock of a file, as far as its text says it; undefined when nobody does, or it cannot be told. */
+export function holderOf(file: string): Holder | undefined {
+  try {
+    return readHolder(`${file}.lock`);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Between taking the lock and writing its name the holder's predecessor is in the file: one that is dead is nobody. */
 function readHolder(path: string): Holder | undefined {
   const match = /^([1-9]\d*) (daemon|closer)\n$/.exec(readFileSync(path, 'utf8'));

@@ -2,7 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -111,6 +121,29 @@ test('postern check warns of a state that posternd would not use', () => {
   );
   chmodSync(dir, 0o775);
   assert.equal(postern('check', file).stderr, '', 'the start puts it right');
+});
+
+test('postern says and returns that nobody got what it wrote; a reader that went away is none of that', () => {
+  const file = write('full.toml', GOOD);
+  const knockd = write('full.conf', KNOCKD);
+  for (const argv of [['check', file], ['import', knockd], ['completion', 'bash'], ['--help'], ['--version']]) {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script, '--', ...argv], {
+      cwd: directory,
+      encoding: 'utf8',
+      stdio: ['ignore', full, 'pipe'],
+    });
+    closeSync(full);
+    assert.equal(status, 1, argv.join(' '));
+    assert.match(stderr, /postern: Cannot write to the standard output: No space left on device\n$/);
+  }
+  const node = `"${process.execPath}" --input-type=module -e "$SCRIPT" -- completion bash`;
+  const { stderr, stdout } = spawnSync('/bin/sh', ['-c', `{ sleep 0.2; ${node}; echo "ended with $?" >&2; } | true`], {
+    cwd: directory,
+    encoding: 'utf8',
+    env: { ...process.env, SCRIPT: script },
+  });
+  assert.deepEqual([stdout, stderr], ['', 'ended with 0\n']);
 });
 
 test('postern check --json prints the problems as one list', () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as nextRound } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { main } from '../../src/cli/postern.ts';
 import { Refusal } from '../../src/control/controlled.ts';
@@ -347,6 +348,18 @@ test('`postern log --follow` goes on with what happens and says nothing twice', 
     .slice(0, -1)
     .map((line) => (JSON.parse(line) as { type: string }).type);
   assert.deepEqual(types, ['started', 'opened', 'failed']);
+});
+
+test('`postern log --follow -n 0` tells only what happens from now on', async () => {
+  await using at = await controlDaemon();
+  const terminal = new FakeTerminal();
+  const ended = at.runAt(terminal, 'log', '--follow', '-n', '0', '--json');
+  while (at.daemon.following === 0) await nextRound();
+  at.daemon.happen({ kind: 'history', entry: ENTRIES[2]! });
+  await terminal.waitFor(/failed/);
+  terminal.interrupt();
+  assert.equal(await ended, 0);
+  assert.equal(terminal.out.split('\n').length - 1, 1);
 });
 
 test('`postern log --follow` fails when the daemon goes away', async () => {

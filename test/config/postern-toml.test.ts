@@ -450,6 +450,21 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
       'Remove one of the two',
     ],
     [
+      section('public', 'ports = ["tcp/80"]\nports = ["tcp/443"]'),
+      '3: The key "ports" is there twice: line 2 has the other',
+      'Remove one of the two',
+    ],
+    [
+      'public = { ports = ["tcp/80"], ports = ["tcp/443"] }',
+      '1: The key "ports" is there twice on this line',
+      'Remove one of the two',
+    ],
+    [
+      `public = { ports = ["tcp/80"] }\npublic = { ports = [] }\n${DOOR}`,
+      '2: The key "public" is there twice: line 1 has the other',
+      'Remove one of the two',
+    ],
+    [
       `${DOOR}[door.ssh]\nrenew = false\n`,
       '6: The section "[door.ssh]" is there twice: line 1 has the other',
       'Merge the two sections',

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, beforeEach, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectControl } from '../../src/control/client.ts';
 import { builtPackage } from '../support/built-package.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Outcome, type Peer, startPeer } from '../support/peer.ts';
@@ -27,6 +28,7 @@ import {
 import { type Sender, startSender } from '../support/sender.ts';
 
 const skip = unavailable('nft', 'ss');
+const POSTERN = join(import.meta.dirname, '../../bin/postern');
 const ALICE = '10.77.1.2';
 const BOB = '10.77.1.3';
 const SERVER = '10.77.1.1';
@@ -178,7 +180,29 @@ describe('posternd in trouble', { skip }, () => {
       daemon.write(`${door('1s')}[journal]\nkeep = "1d"\n[control]\nsocket = "elsewhere"\n`);
       const { warnings } = await daemon.ask((asked) => asked.reload());
       assert.match(warnings.join(), /takes effect with the next start: socket in \[control\]$/);
+      const argv = [process.execPath, POSTERN, '--config', join(daemon.folder, 'postern.toml'), 'reload'];
+      const { stderr, status } = await server.exec(argv, { mayFail: true });
+      const socket = join(daemon.folder, 'state/control.sock');
+      assert.match(
+        stderr,
+        new RegExp(`^hint: A daemon listens at ${socket}, .*: postern --socket ${socket} reload`, 'm'),
+      );
+      assert.equal(status, 1);
     });
+  });
+
+  test('a daemon that is stopped is waited for so long and no longer, and does not do later what nobody waits for', async () => {
+    await using daemon = await start(door('30s'));
+    process.kill(daemon.running.pid, 'SIGSTOP');
+    const asked = async (): Promise<void> => {
+      using client = await connectControl(join(daemon.folder, 'state/control.sock'), 300);
+      await client.open('ssh', ALICE);
+    };
+    await assert.rejects(asked(), /The daemon has not answered for 0\.3 seconds/);
+    process.kill(daemon.running.pid, 'SIGCONT');
+    assert.deepEqual(await daemon.sources(), []);
+    await daemon.ask((client) => client.open('ssh', BOB));
+    assert.deepEqual(await daemon.sources(), [BOB]);
   });
 
   describe('state', () => {

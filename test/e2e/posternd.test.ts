@@ -213,7 +213,7 @@ describe('posternd', { skip }, () => {
     await server.exec(['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'], { mayFail: true });
     await inside.exec(['ip', 'route', 'replace', 'default', 'via', '10.77.2.1']);
     await server.exec(['nft', '-f', '-'], {
-      input: `table ip docker {
+      input: `table ip nat {
         chain prerouting {
           type nat hook prerouting priority dstnat;
           fib daddr type local tcp dport 8080 dnat to 10.77.2.2:8080
@@ -232,7 +232,8 @@ describe('posternd', { skip }, () => {
   });
 
   test('who may not knock is not let in, nor more than the limit at the same time', async () => {
-    const rest = 'limit = 2\n[door.ssh.sources]\nallow = ["10.77.0.0/16", "fd77::2/128"]\ndeny = ["10.77.1.3/32"]';
+    const hook = 'on_open = ["/bin/sh", "-c", "echo $POSTERN_SOURCE of $POSTERN_NETWORK"]';
+    const rest = `limit = 2\n${hook}\n[door.ssh.sources]\nallow = ["10.77.0.0/16", "fd77::2/128"]\ndeny = ["10.77.1.3/32"]`;
     await using daemon = await startPosternd(server, { doors: sshDoor('1500ms', rest).replace('tcp/22', 'tcp/80') });
     for (const source of [BOB, NEAR_6, '10.77.1.20', '10.77.1.21', '10.77.1.22']) await knock(source);
     await daemon.running.waitForLine(/^ssh: not opened for 10\.77\.1\.22 \(knock, limit\)$/);
@@ -260,6 +261,7 @@ describe('posternd', { skip }, () => {
       hers.map(({ type, source }) => [type, source]),
       [['opened', 'fd77::']],
     );
+    await daemon.running.waitForLine(/^ssh: hook for fd77::\S* \(on_open\): fd77::2 of fd77::\/64$/);
   });
 
   test('hooks learn what happened, run in order, are killed when they take too long, and their output is kept', async () => {

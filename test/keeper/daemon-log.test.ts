@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { HistoryEvent } from '../../src/core/history.ts';
@@ -170,11 +170,22 @@ test('A file that was moved or removed is begun anew', () => {
   assert.equal(lines(file), 1);
 });
 
+test('The folder of a file is made where it is missing, for its owner alone', () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'a/b/postern.log');
+  const { log, err } = stage({ file });
+  log.event(OPENED);
+  assert.match(readFileSync(file, 'utf8'), /opened for/);
+  assert.equal(statSync(join(folder.path, 'a/b')).mode & 0o777, 0o700);
+  assert.deepEqual(err, []);
+});
+
 test('A file that cannot be opened is a warning, and is tried again', () => {
   using folder = temporaryFolder();
   const file = join(folder.path, 'nosuch/postern.log');
+  writeFileSync(join(folder.path, 'nosuch'), '');
   const { log, err, syslog } = stage({ file });
-  const warning = `warning: Cannot open the log file ${file}: No such file or directory`;
+  const warning = `warning: Cannot open the log file ${file}: Not a directory`;
   assert.deepEqual([err, syslog], [[`${warning}\n`], [warning]]);
   log.event(OPENED);
   log.configure({ ...SETTINGS, file: join(folder.path, 'postern.log') });
