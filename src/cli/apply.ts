@@ -11,7 +11,6 @@ import type { PosternConfig } from '../config/postern-config.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
 import { isLoopback, printAddress } from '../core/address.ts';
-import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { bootId } from '../platform/boot.ts';
@@ -171,8 +170,7 @@ async function describeChange(
   const lines = diffLines(previous ?? '', text).map((line) =>
     line.startsWith('+') ? paint('green', line) : line.startsWith('-') ? paint('red', line) : line,
   );
-  const { face } = await resolveFace(config.firewall.face);
-  const found = await preflight(config.doors, face, config.firewall.driver);
+  const found = await preflight(config.doors, config.firewall.face, config.firewall.driver);
   return [
     ...lines,
     ...[...judgeInterfaces(config, terminal)]

@@ -8,7 +8,6 @@ import type { Command } from 'commander';
 import type { KnockdConfig } from '../config/knockd-conf.ts';
 import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
 import { finding, type Problem, printProblem, quote } from '../config/problem.ts';
-import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
 import { interfaceNames } from '../platform/interfaces.ts';
@@ -95,8 +94,7 @@ function lintInterface({ interface: name }: KnockdConfig, file: string): Problem
 async function lintHost(config: PosternConfig, file: string): Promise<Problem[]> {
   const { doors, firewall } = config;
   if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
-  const { face } = await resolveFace(firewall.face);
-  const found = await preflight(doors, face, firewall.driver, tarpitPort(config));
+  const found = await preflight(doors, firewall.face, firewall.driver, tarpitPort(config));
   return found
     .filter(({ severity }) => severity !== 'note')
     .map(({ message, hint }) => ({ file, line: 0, ...finding('warning', message, hint) }));

@@ -10,7 +10,6 @@ import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
 import type { WireStatus } from '../control/client.ts';
 import { ControlError, connectControl } from '../control/client.ts';
-import { resolveFace } from '../firewall/drivers.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { CAP_NET_ADMIN, CAP_NET_RAW, hasCapability } from '../platform/capabilities.ts';
 import { landlockAbi } from '../platform/landlock.ts';
@@ -206,8 +205,7 @@ async function firewall(config: PosternConfig | undefined): Promise<readonly Dia
   if (!config) return [];
   const { face, driver } = config.firewall;
   if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
-  const resolved = await resolveFace(face);
-  const found = await preflight(config.doors, resolved.face, driver, tarpitPort(config));
+  const found = await preflight(config.doors, face, driver, tarpitPort(config));
   const told = found.map(({ severity, message, hint }) =>
     (severity === 'error' ? broken : warning)('firewall', message, hint),
   );

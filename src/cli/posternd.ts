@@ -161,7 +161,7 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled): P
         forgetInterrupted(config.state.dir);
         rememberApplied(config.state.dir, inForce, warn);
         trial.loaded();
-        void resolveFace(next.firewall.face).then(({ face }) => findings.lookUp(next, face));
+        void findings.lookUp(next, next.firewall.face);
       },
       face: (current) => (current === config ? firstFace : resolveFace(current.firewall.face)),
       over: (reason) => {
@@ -171,7 +171,7 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled): P
     },
     config,
   );
-  for (const { severity, message, hint } of await findings.lookUp(config, (await firstFace).face)) {
+  for (const { severity, message, hint } of await findings.lookUp(config, config.firewall.face)) {
     journal.error(`${severity}: ${message}`);
     journal.error(`hint: ${hint}`);
   }
