@@ -9,7 +9,7 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { run } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
@@ -25,6 +25,19 @@ const bin = join(root, 'node_modules/.bin');
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const interruption = new AbortController();
 let tests = 0;
+
+/** End-to-end tests that keep the machine busy with floods, deaths or a hundred thousand grants: nobody else runs beside them. */
+const ALONE: ReadonlySet<string> = new Set([
+  'iptables-kernel',
+  'knockd-life',
+  'knockd-samples',
+  'nftables-kernel',
+  'posternd-chaos',
+  'posternd-deaths',
+  'posternd-strangers',
+  'posternd-tarpit',
+  'posternd-trouble',
+]);
 
 /** Without a result for so long, what runs has hung: it is ended, and fails under its name. */
 const SILENCE = 300_000;
@@ -58,7 +71,13 @@ async function main(): Promise<void> {
       files.filter((file) => !e2e.includes(file)),
       2,
     );
-    await runTests('end-to-end tests', e2e, 1);
+    const alone = e2e.filter((file) => ALONE.has(basename(file, '.test.ts')));
+    await runTests(
+      'end-to-end tests, two at a time',
+      e2e.filter((file) => !alone.includes(file)),
+      2,
+    );
+    await runTests('end-to-end tests, one at a time', alone, 1);
   }
   if (interruption.signal.aborted) {
     console.log('interrupted');

@@ -16,6 +16,7 @@
 
 import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
 import { networkOf, printPrefix } from '../core/policy.ts';
+import { refuses } from './closed-port.ts';
 import {
   type FirewallDriver,
   FirewallError,
@@ -49,7 +50,7 @@ export function openCommand(options: CommandOptions): FirewallDriver {
 
 /** The guard as the program reads it: first what it is altogether, then the trusted, then the doors. */
 export function guardLines(guard: Guard): string {
-  const face = guard.face === 'mirror' ? (guard.unused ?? 'drop') : guard.face;
+  const face = refuses(guard, 'tcp') ? 'reset' : 'drop';
   const lines: object[] = [
     { observe: guard.observe, face, ipv6_prefix: guard.ipv6Prefix },
     ...guard.trusted.map((block) => ({ trusted: printPrefix(block) })),

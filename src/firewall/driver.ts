@@ -9,18 +9,22 @@
 
 import type { Address } from '../core/address.ts';
 import type { DoorPolicy, Prefix } from '../core/policy.ts';
+import type { HostAnswers } from './answers.ts';
 
-/** What a closed port looks like: nothing, the refusal of an unused port, or whatever this host does with unused ports. */
-export type Face = 'drop' | 'reset' | 'mirror';
+/**
+ * What a closed port looks like: nothing answers (`drop`), it refuses as a host without a firewall does (`reset`), new connections are
+ * handed to an unused port of the host (`mirror`), or we answer what the host's rules were seen to answer there (`auto`).
+ */
+export type Face = 'drop' | 'reset' | 'mirror' | 'auto';
 
 export interface Guard {
   readonly doors: readonly DoorPolicy[];
   readonly face: Face;
   /**
-   * What this host does with packets to unused ports, for those that `mirror` can not hand to the host itself (UDP, stray TCP
-   * segments): `drop` unless said.
+   * What this host answers at unused ports: to everything with `auto`; with `mirror`, to what can not be handed to the host itself
+   * (UDP, stray TCP segments). Nothing unless said.
    */
-  readonly unused?: 'drop' | 'reset';
+  readonly closed?: HostAnswers;
   /** IPv6 sources are kept by their network of this many bits (64 unless configured). */
   readonly ipv6Prefix: number;
   /** Sources that every door is open for, and that no ban holds up. */

@@ -1,4 +1,4 @@
-/** The drivers by the names that the configuration knows them by, and the face that `auto` stands for on this host. */
+/** The drivers by the names that the configuration knows them by, and what this host is asked for the face of its closed ports. */
 
 import { openCommand } from './command.ts';
 import { type Face, type FirewallDriver, FirewallError, type Guard } from './driver.ts';
@@ -6,7 +6,7 @@ import { openIpfw } from './ipfw.ts';
 import { openIptables } from './iptables.ts';
 import { openNftables } from './nftables.ts';
 import { openPf } from './pf.ts';
-import { probeFace } from './preflight.ts';
+import { probeAnswers } from './unused-ports.ts';
 
 export interface DriverOptions {
   /** Told what went wrong without undoing what was asked for, e.g. sessions that could not be reset. */
@@ -39,10 +39,9 @@ export function openDriver(name: string, options: DriverOptions = {}): FirewallD
   return open(options);
 }
 
-/** What closed ports should look like: `auto` is what this host does with unused ports, and `drop` when its rules do not tell. */
-export async function resolveFace(face: Face | 'auto'): Promise<Pick<Guard, 'face' | 'unused'>> {
+/** What closed ports should look like, and where it matters what this host answers at unused ones: nothing, when its rules do not tell. */
+export async function resolveFace(face: Face): Promise<Pick<Guard, 'face' | 'closed'>> {
   if (face === 'drop' || face === 'reset') return { face };
-  const probed = await probeFace();
-  if (face === 'auto' && probed !== 'mirror') return { face: probed ?? 'drop' };
-  return { face: 'mirror', unused: probed === 'reset' ? 'reset' : 'drop' };
+  const closed = await probeAnswers();
+  return closed ? { face, closed } : { face };
 }

@@ -1,19 +1,32 @@
 /**
- * What somebody else's rules do with the first packet of a connection: walked as the kernel does, with a third truth for whatever
- * is not understood. The answer is every outcome that is possible, so that only a single one is told as a fact.
+ * What somebody else's rules do with a packet from outside that belongs to no session: walked as the kernel does, with a third truth for
+ * whatever is not understood. The answer is every outcome that is possible, so that only a single one is told as a fact.
  */
 
-/** The packet that asks: new, from outside, to an address of this host. */
+import type { Answer } from './answers.ts';
+
+/** The packet that asks: from outside, to an address of this host. */
 export interface Probe {
   readonly version: 4 | 6;
   readonly protocol: 'tcp' | 'udp';
   readonly port: number;
+  /** What it is to conntrack: `new` unless said. */
+  readonly state?: 'new' | 'invalid';
+  /** The TCP flags that it has: SYN alone unless said. */
+  readonly flags?: readonly TcpFlag[];
+  /** It comes from nowhere that a rule names. Else it may. */
+  readonly stranger?: boolean;
+  /** DNAT or REDIRECT has led it here. */
+  readonly led?: boolean;
 }
+
+const TCP_FLAGS = ['fin', 'syn', 'rst', 'psh', 'ack', 'urg', 'ecn', 'cwr'] as const;
+
+export type TcpFlag = (typeof TCP_FLAGS)[number];
 
 export type Truth = 'yes' | 'no' | 'maybe';
 
-/** `reset` refuses as an unused port does; `icmp` in some other way that can be told from it. */
-export type Fate = 'accept' | 'drop' | 'reset' | 'icmp' | 'unknown';
+export type Fate = 'accept' | Answer | 'unknown';
 
 export type Act =
   | { readonly do: 'end'; readonly fate: Fate }
@@ -31,7 +44,13 @@ export interface HostChain {
   readonly name: string;
   readonly rules: readonly HostRule[];
   /** Of a chain that the kernel calls. */
-  readonly base?: { readonly hook: string; readonly type: string; readonly policy: 'accept' | 'drop' };
+  readonly base?: {
+    readonly hook: string;
+    readonly type: string;
+    readonly policy: 'accept' | 'drop';
+    /** The lower the earlier. */
+    readonly priority: number;
+  };
 }
 
 /** Chains that call each other. */
@@ -92,6 +111,21 @@ export function walk(table: HostTable, base: HostChain): Walk {
   const ends = run(base, 0);
   if (ends.delete('over')) ends.add(base.base?.policy ?? 'accept');
   return { fates: ends as Set<Fate>, led };
+}
+
+/** The flags of the probe, or of a rule that names them, as the bits of a TCP header; undefined with a name that is none. */
+export function flagBits(names: readonly string[]): number | undefined {
+  let bits = 0;
+  for (const name of names) {
+    const at = TCP_FLAGS.indexOf(name.toLowerCase() as TcpFlag);
+    if (at < 0) return undefined;
+    bits |= 1 << at;
+  }
+  return bits;
+}
+
+export function probeBits({ flags = ['syn'] }: Probe): number {
+  return flagBits(flags) ?? 0;
 }
 
 /** Both have to hold. */

@@ -11,6 +11,7 @@
 
 import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
 import { type CloseMode, printPrefix, widestPrefixes } from '../core/policy.ts';
+import { refuses } from './closed-port.ts';
 import { FirewallError, type Guard } from './driver.ts';
 import { portSegments } from './port-segments.ts';
 
@@ -118,7 +119,7 @@ export function entryKey(address: Address, length: number, widest: number): stri
 }
 
 interface Group {
-  readonly protocol: string;
+  readonly protocol: 'tcp' | 'udp';
   readonly ports: string;
   readonly doors: readonly string[];
   readonly close: CloseMode;
@@ -155,8 +156,7 @@ function groupsOf({ doors }: Guard): Group[] {
 }
 
 /** Nothing leads packets to a port of the host's own refusing here: `mirror` is what the host was seen to do. */
-function refusal({ face, unused }: Guard, protocol: string): string {
-  const answer = face === 'reset' || (face === 'mirror' && unused === 'reset');
-  if (!answer) return 'deny';
+function refusal(guard: Guard, protocol: 'tcp' | 'udp'): string {
+  if (!refuses(guard, protocol)) return 'deny';
   return protocol === 'tcp' ? 'reset' : 'unreach port';
 }

@@ -4,8 +4,8 @@
  * - A chain of ours is the first rule of mangle PREROUTING: after conntrack, before every DNAT and every filter. It drops, and lets go
  *   on; it never accepts what it guards. Each table's part is one commit, which the kernel takes as a whole: chains are emptied
  *   and filled again in it, so that a reload has no moment without rules.
- * - mangle can not refuse, only drop. What is to be answered (`reset`, `mirror`, sessions of `kill` doors) leaves mangle at once with a mark,
- *   past everybody else's mangle rules; the first rules of filter refuse it, nat leads it to port 1, and a drop in the security
+ * - mangle can not refuse, only drop. What is to be answered (all faces but `drop`, sessions of `kill` doors) leaves mangle at once with a mark,
+ *   past everybody else's mangle rules; the first rules of filter answer it, nat leads it to port 1, and a drop in the security
  *   table, which comes after filter, stops what a foreign rule before ours has accepted: marked packets never reach anybody.
  * - With a tarpit mangle lets go of what banned sources begin over TCP with this host, and of what nat has led to the tarpit's port; nat leads it
  *   there before all other rules, and FORWARD drops what an older connection of theirs would have led elsewhere at the same port.
@@ -13,6 +13,8 @@
 
 import { type Family, family } from '../core/address.ts';
 import { printPrefix, widestPrefixes } from '../core/policy.ts';
+import { iptablesTarget } from './answers.ts';
+import { answersOf, isSilent, type TcpAnswer, tcpAnswers } from './closed-port.ts';
 import type { Guard } from './driver.ts';
 import { allowSetName, banSetName, liveSetName, openSetName } from './ipset.ts';
 import { guardedSegments, type PortSegment } from './port-segments.ts';
@@ -30,6 +32,14 @@ const HOOKS: Readonly<Record<string, readonly string[]>> = {
   filter: ['INPUT', 'FORWARD'],
   nat: ['PREROUTING'],
   mangle: ['PREROUTING'],
+};
+
+const ANSWERED: Readonly<Record<TcpAnswer['to'], string>> = {
+  established: '-m conntrack --ctstate ESTABLISHED ',
+  invalid: '-m conntrack --ctstate INVALID ',
+  midstream: '-m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN ',
+  'not new': '',
+  any: '',
 };
 
 /** What stands of ours in one table. */
@@ -88,7 +98,7 @@ export function guardedPorts(standing: readonly StandingTable[]): { readonly fir
 
 /** Does the guard need more than mangle, to answer what it refuses? */
 export function answers(guard: Guard): boolean {
-  return guard.face !== 'drop' || guard.doors.some(({ close }) => close === 'kill');
+  return !isSilent(guard, 'tcp') || !isSilent(guard, 'udp') || guard.doors.some(({ close }) => close === 'kill');
 }
 
 /** The text that puts the guard in force instead of what stands. `answer`: false where refused packets can only be dropped. */
@@ -104,7 +114,7 @@ export function guardText(
   if (answer) parts.set('security', { [CHAIN]: [...marked(guard), '-j DROP'] });
   if (answer || pit !== undefined) {
     parts.set('filter', {
-      [CHAIN]: [...ledToPit, ...(answer ? [...marked(guard), ...refusals(version)] : [])],
+      [CHAIN]: [...ledToPit, ...(answer ? [...marked(guard), ...refusals(guard, version)] : [])],
       ...(pit !== undefined && { [PIT]: [...trusted(guard, version), `${REMOTE} -j DROP`] }),
     });
   }
@@ -161,10 +171,9 @@ function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
   if (cut.length > 0) chains[`${CHAIN}-cut`] = toSegments(cut);
   for (const segment of segments) chains[chainOf(segment)] = segmentRules(segment, version, answer);
   const answered = [`-j MARK --set-xmark ${MARK}`, '-j ACCEPT'];
-  const refuses = guard.face === 'reset' || (guard.face === 'mirror' && guard.unused === 'reset');
-  const stray = answer && guard.face === 'mirror' && !refuses ? ['-m conntrack ! --ctstate NEW -j DROP'] : [];
-  chains[`${CHAIN}-closed-tcp`] = answer && guard.face !== 'drop' ? [...stray, ...answered] : ['-j DROP'];
-  chains[`${CHAIN}-closed-udp`] = answer && refuses ? answered : ['-j DROP'];
+  for (const protocol of ['tcp', 'udp'] as const) {
+    chains[`${CHAIN}-closed-${protocol}`] = answer && !isSilent(guard, protocol) ? answered : ['-j DROP'];
+  }
   if (answer) chains[`${CHAIN}-reset`] = answered;
   return chains;
 }
@@ -210,9 +219,15 @@ function marked({ face }: Guard): string[] {
   ];
 }
 
-function refusals(version: Family): string[] {
-  const unreachable = version === 4 ? 'icmp-port-unreachable' : 'icmp6-port-unreachable';
-  return ['-p tcp -j REJECT --reject-with tcp-reset', `-j REJECT --reject-with ${unreachable}`];
+/** What marked packets are answered; those of sessions are of `kill` doors, whatever the face. */
+function refusals(guard: Guard, version: Family): string[] {
+  const killed: TcpAnswer = { to: 'established', answer: { 4: 'reset', 6: 'reset' } };
+  return [
+    ...tcpAnswers(guard, killed).map(
+      ({ to, answer }) => `-p tcp ${ANSWERED[to]}${iptablesTarget(answer[version], version)}`,
+    ),
+    iptablesTarget(answersOf(guard, version).udp, version),
+  ];
 }
 
 function tableText(table: string, chains: Chains, standing: StandingTable | undefined): string {

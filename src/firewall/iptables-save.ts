@@ -1,18 +1,23 @@
 /**
- * What `iptables-save` prints (of either backend), read for one probe: the matches that every host has (ports, conntrack, lo,
+ * What `iptables-save` prints (of either backend), read for one probe: the matches that every host has (ports, flags, conntrack, lo,
  * multicast) are decided, all others may or may not hold. The format is iptables' own command line, one rule a line.
  */
 
+import { iptablesAnswer } from './answers.ts';
 import {
   type Act,
   both,
+  flagBits,
   type HostChain,
   type HostRule,
   type HostTable,
   not,
   type Probe,
+  probeBits,
   type Truth,
 } from './host-rules.ts';
+
+const PRIORITIES: Readonly<Record<string, number>> = { raw: -300, mangle: -150, nat: -100, filter: 0, security: 50 };
 
 const HOOKS: Readonly<Record<string, string>> = { PREROUTING: 'prerouting', INPUT: 'input', FORWARD: 'forward' };
 
@@ -36,6 +41,7 @@ export function parseIptablesSave(text: string, probe: Probe, source: 'iptables'
         hook: hook ?? 'other',
         type: name === 'nat' ? 'nat' : 'filter',
         policy: policy === 'DROP' ? 'drop' : 'accept',
+        priority: PRIORITIES[name] ?? 0,
       } as const;
       chains.set(chainName, { chain: { name: chainName, rules, ...(policy === '-' ? {} : { base }) }, rules });
     } else if (line.startsWith('-A ')) {
@@ -61,11 +67,10 @@ function parseRule(words: readonly string[], probe: Probe): HostRule {
     if (negated) at += 1;
     const option = words[at] ?? '';
     if (option === '-j' || option === '-g') {
-      act = actOf(option, words.slice(at + 1));
+      act = actOf(option, words.slice(at + 1), probe);
       break;
     }
-    const value = words[at + 1] ?? '';
-    const truth = truthOf(option, value, probe);
+    const truth = truthOf(option, words.slice(at + 1), probe);
     if (truth !== undefined) truths.push(negated ? not(truth) : truth);
     at += TEXT.has(option) ? 2 : 1;
     while (at < words.length && !words[at]!.startsWith('-') && words[at] !== '!') at += 1;
@@ -74,10 +79,13 @@ function parseRule(words: readonly string[], probe: Probe): HostRule {
 }
 
 /** Undefined says nothing either way. */
-function truthOf(option: string, value: string, { protocol, port, version }: Probe): Truth | undefined {
+function truthOf(option: string, [value = '', second = '']: readonly string[], probe: Probe): Truth | undefined {
+  const { protocol, port, version, state = 'new', stranger = false, led = false } = probe;
   switch (option) {
     case '-m':
-      return ['tcp', 'udp', 'conntrack', 'state', 'multiport', 'comment', 'addrtype', 'rt', 'rpfilter'].includes(value)
+      return ['tcp', 'udp', 'conntrack', 'state', 'multiport', 'comment', 'addrtype', 'rt', 'rpfilter', 'set'].includes(
+        value,
+      )
         ? undefined
         : 'maybe';
     case '--comment':
@@ -90,7 +98,9 @@ function truthOf(option: string, value: string, { protocol, port, version }: Pro
       return portsHold(value, port);
     case '--ctstate':
     case '--state':
-      return value.split(',').includes('NEW') ? 'yes' : 'no';
+      return value.split(',').some((word) => word === state.toUpperCase() || (led && word === 'DNAT')) ? 'yes' : 'no';
+    case '--ctstatus':
+      return value === 'DNAT' ? (led ? 'yes' : 'no') : 'maybe';
     case '-i':
       return value === 'lo' ? 'no' : 'maybe';
     case '--dst-type':
@@ -98,15 +108,28 @@ function truthOf(option: string, value: string, { protocol, port, version }: Pro
     case '-d':
       return /^(22[4-9]|23\d|255)\.|^ff/i.test(value) ? 'no' : 'maybe';
     case '-s':
-      return value === (version === 4 ? '127.0.0.0/8' : '::1/128') ? 'no' : 'maybe';
+      return stranger || value === (version === 4 ? '127.0.0.0/8' : '::1/128') ? 'no' : 'maybe';
+    case '--match-set':
+      return stranger && second.split(',')[0] === 'src' ? 'no' : 'maybe';
+    case '--tcp-flags':
+      return flagsHold(value, second, probe);
     case '--rt-type': // Nobody's client sends routing headers,
     case '--invert': // and whoever can connect has a route back (rpfilter).
       return 'no';
     case '--syn':
-      return protocol === 'tcp' ? 'yes' : 'no';
+      return flagsHold('FIN,SYN,RST,ACK', 'SYN', probe);
     default:
       return 'maybe';
   }
+}
+
+function flagsHold(mask: string, set: string, probe: Probe): Truth {
+  const [masked, wanted] = [mask, set].map((text) =>
+    flagBits(text === 'NONE' ? [] : text === 'ALL' ? ['fin', 'syn', 'rst', 'psh', 'ack', 'urg'] : text.split(',')),
+  );
+  if (probe.protocol !== 'tcp') return 'no';
+  if (masked === undefined || wanted === undefined) return 'maybe';
+  return (probeBits(probe) & masked) === wanted ? 'yes' : 'no';
 }
 
 function portsHold(list: string, port: number): Truth {
@@ -117,7 +140,7 @@ function portsHold(list: string, port: number): Truth {
   return holds ? 'yes' : 'no';
 }
 
-function actOf(option: string, [target = '', ...rest]: readonly string[]): Act {
+function actOf(option: string, [target = '', ...rest]: readonly string[], { version }: Probe): Act {
   if (option === '-g') return { do: 'goto', chain: target };
   const value = (name: string): string => rest[rest.indexOf(name) + 1] ?? '';
   switch (target) {
@@ -128,8 +151,9 @@ function actOf(option: string, [target = '', ...rest]: readonly string[]): Act {
     case 'RETURN':
       return { do: 'return' };
     case 'REJECT': {
-      const how = rest.includes('--reject-with') ? value('--reject-with') : 'icmp-port-unreachable';
-      return { do: 'end', fate: how === 'tcp-reset' ? 'reset' : 'icmp' };
+      const usual = version === 4 ? 'icmp-port-unreachable' : 'icmp6-port-unreachable';
+      const how = rest.includes('--reject-with') ? value('--reject-with') : usual;
+      return { do: 'end', fate: iptablesAnswer(how, version) ?? 'unknown' };
     }
     case 'DNAT':
       return { do: 'lead', to: value('--to-destination') };

@@ -1,16 +1,19 @@
 /**
- * What `nft -j list ruleset` prints, read for one probe (libnftables-json(5)): ports, protocols, conntrack states and lo are decided,
+ * What `nft -j list ruleset` prints, read for one probe (libnftables-json(5)): ports, protocols, flags, conntrack states and lo are decided,
  * every other match may or may not hold.
  */
 
+import { nftAnswer } from './answers.ts';
 import {
   type Act,
   both,
+  flagBits,
   type HostChain,
   type HostRule,
   type HostTable,
   not,
   type Probe,
+  probeBits,
   type Truth,
 } from './host-rules.ts';
 
@@ -40,6 +43,7 @@ export function parseNftListing(text: string, probe: Probe): HostTable[] {
         hook: String(chain.hook),
         type: String(chain.type),
         policy: chain.policy === 'drop' ? 'drop' : 'accept',
+        priority: Number(chain.prio ?? 0),
       } as const;
       tables
         .get(`${chain.family} ${chain.table}`)
@@ -63,7 +67,7 @@ function parseRule(expressions: readonly Json[], probe: Probe): HostRule[] {
     else if (kind === 'dnat' && object(object(body)?.addr)?.map !== undefined) {
       return leadRules(object(object(object(body)?.addr)?.map) ?? {}, probe, both(...truths));
     } else {
-      const act = actOf(kind, body);
+      const act = actOf(kind, body, probe);
       if (act) return [{ match: both(...truths), act }];
       truths.push('maybe');
     }
@@ -73,15 +77,17 @@ function parseRule(expressions: readonly Json[], probe: Probe): HostRule[] {
 
 const PASSING = new Set(['counter', 'log', 'comment', 'mangle', 'notrack', 'ct helper', 'ct timeout', 'flow']);
 
-function actOf(kind: string, body: unknown): Act | undefined {
+function actOf(kind: string, body: unknown, { version }: Probe): Act | undefined {
   const target = object(body);
   switch (kind) {
     case 'accept':
       return { do: 'end', fate: 'accept' };
     case 'drop':
       return { do: 'end', fate: 'drop' };
-    case 'reject':
-      return { do: 'end', fate: target?.type === 'tcp reset' ? 'reset' : 'icmp' };
+    case 'reject': {
+      const [type, name] = [target?.type ?? 'icmpx', target?.expr ?? 'port-unreachable'].map(shown) as [string, string];
+      return { do: 'end', fate: nftAnswer(type, name, version) ?? 'unknown' };
+    }
     case 'return':
       return { do: 'return' };
     case 'jump':
@@ -111,7 +117,7 @@ function mapRules({ key, data }: Json, probe: Probe, before: Truth): HostRule[] 
   return elements.flatMap((element): HostRule[] => {
     const [value, verdict] = Array.isArray(element) ? element : [];
     const [kind = ''] = Object.keys(object(verdict) ?? {});
-    const act = actOf(kind, object(verdict)?.[kind]);
+    const act = actOf(kind, object(verdict)?.[kind], probe);
     return act ? [{ match: both(before, valueHolds(object(key) ?? {}, value, probe)), act }] : [];
   });
 }
@@ -129,16 +135,41 @@ function leadRules({ key, data }: Json, probe: Probe, before: Truth): HostRule[]
 }
 
 function matchHolds({ op, left, right }: Json, probe: Probe): Truth {
-  const truth = valueHolds(object(left) ?? {}, right, probe);
+  const truth = flagsHold(object(left) ?? {}, op, right, probe) ?? valueHolds(object(left) ?? {}, right, probe);
   if (op === '==' || op === 'in') return truth;
   return op === '!=' ? not(truth) : 'maybe';
 }
 
+/** `tcp flags`, behind a mask or not: any of the flags (`in`), or these alone. Undefined for whatever else. */
+function flagsHold(left: Json, op: unknown, right: unknown, probe: Probe): Truth | undefined {
+  const masked = Array.isArray(left['&']) ? left['&'] : undefined;
+  const payload = object((object(masked?.[0]) ?? left).payload);
+  if (payload?.protocol !== 'tcp' || payload.field !== 'flags') return undefined;
+  if (probe.protocol !== 'tcp') return 'no';
+  const mask = masked === undefined ? 0xff : bitsOf(masked[1]);
+  const wanted = bitsOf(right);
+  if (mask === undefined || wanted === undefined) return 'maybe';
+  const has = probeBits(probe) & mask;
+  return (op === 'in' ? (has & wanted) !== 0 : has === wanted) ? 'yes' : 'no';
+}
+
+function bitsOf(value: unknown): number | undefined {
+  if (typeof value === 'number') return value;
+  const union = object(value)?.['|'];
+  if (!Array.isArray(union)) return flagBits([value].flat().map(shown));
+  const parts = union.map(bitsOf);
+  return parts.reduce<number | undefined>(
+    (all, part) => (all === undefined || part === undefined ? undefined : all | part),
+    0,
+  );
+}
+
 function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
-  const { version, protocol, port } = probe;
+  const { version, protocol, port, state = 'new', stranger = false, led = false } = probe;
   const meta = object(left.meta)?.key;
   const ct = object(left.ct)?.key;
   const payload = object(left.payload);
+  if (stranger && payload?.field === 'saddr') return 'no';
   // Reverse path filters: whoever can connect has a route back.
   if (left.fib !== undefined && right === false) return 'no';
   const [parts, each] = [left.concat, object(right)?.concat];
@@ -152,11 +183,13 @@ function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
   if (meta === 'nfproto') return oneOf(version === 4 ? 'ipv4' : 'ipv6');
   if (meta === 'protocol') return oneOf(version === 4 ? 'ip' : 'ip6');
   if (meta === 'iif' || meta === 'iifname') return values.every((value) => value === 'lo') ? 'no' : 'maybe';
-  if (ct === 'state') return oneOf('new');
+  if (ct === 'state') return oneOf(state);
   if (ct === 'status')
-    return values.every((value) => ['dnat', 'snat', 'assured', 'confirmed', 'seen-reply'].includes(String(value)))
-      ? 'no'
-      : 'maybe';
+    return led && oneOf('dnat') === 'yes'
+      ? 'yes'
+      : values.every((value) => ['dnat', 'snat', 'assured', 'confirmed', 'seen-reply'].includes(String(value)))
+        ? 'no'
+        : 'maybe';
   if (payload?.field === 'protocol' && payload.protocol === 'ip') return oneOf(protocol);
   if (payload?.field === 'nexthdr') return oneOf(protocol);
   if (payload?.protocol === 'icmp' || payload?.protocol === 'icmpv6') return 'no';

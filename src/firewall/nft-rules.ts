@@ -14,12 +14,14 @@
  * - `cut` and `kill` doors are asked before `ct state established`, for the client's direction only, so that answers to our own
  *   connections come in on any port.
  * - A tarpit is in `nft-tarpit.ts`: chains of its own, and one way out of the ban.
- * - Faces: `drop`; `reset`, which answers as the host's own stack does for an unused port; `mirror`, which hands new TCP connections to
- *   port 1, where nobody listens, so that the host answers by itself. Not UDP: a redirected flow stays redirected after a knock.
+ * - Faces: what is refused ends in one chain for each protocol, which answers as `closed-port.ts` says. `mirror` hands new TCP connections to
+ *   port 1 instead, where nobody listens, so that the host answers by itself. Not UDP: a redirected flow stays redirected after a knock.
  */
 
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
 import { networkOf, printPrefix, widestPrefixes } from '../core/policy.ts';
+import { nftStatement } from './answers.ts';
+import { answersOf, type TcpAnswer, tcpAnswers } from './closed-port.ts';
 import { FirewallError, type Guard } from './driver.ts';
 import { pitChains, releasedToPit } from './nft-tarpit.ts';
 import { guardedSegments, type PortSegment } from './port-segments.ts';
@@ -34,6 +36,14 @@ export const LIVE_SIZE = 131_072;
 const LIVE_TIMEOUT = '5d';
 
 const FAMILIES: readonly Family[] = [4, 6];
+
+const ANSWERED: Readonly<Record<TcpAnswer['to'], string>> = {
+  established: 'ct state established ',
+  invalid: 'ct state invalid ',
+  midstream: 'tcp flags & (fin | syn | rst | ack) != syn ',
+  'not new': 'ct state != new ',
+  any: '',
+};
 
 /** A TCP session from outside that was there before the guard: who, and the port that it came for (before any DNAT). */
 export interface LiveSession {
@@ -182,15 +192,18 @@ export function checkGuard(guard: Guard): void {
 
 /** What a refused packet meets: one chain for each protocol. */
 function closedChains(guard: Guard): Chain[] {
-  const reset = { tcp: 'reject with tcp reset', udp: 'reject with icmpx type port-unreachable' };
-  const drop = { tcp: 'drop', udp: 'drop' };
-  if (guard.face !== 'mirror') {
-    const verdict = guard.face === 'drop' ? drop : reset;
-    return [chain('closed_tcp', [verdict.tcp]), chain('closed_udp', [verdict.udp])];
-  }
-  const unused = guard.unused === 'reset' ? reset : drop;
-  // Only the first packet of a flow goes through NAT: all others have to be answered here.
-  return [chain('closed_tcp', [`ct state != new ${unused.tcp}`]), chain('closed_udp', [unused.udp])];
+  const udp = { 4: answersOf(guard, 4).udp, 6: answersOf(guard, 6).udp };
+  return [
+    chain('closed_tcp', tcpAnswers(guard).flatMap(answerRules)),
+    chain('closed_udp', answerRules({ to: 'any', answer: udp })),
+  ];
+}
+
+/** One rule where both families are answered alike, else one for each. */
+function answerRules({ to, answer }: TcpAnswer): string[] {
+  const statements = FAMILIES.map((version) => nftStatement(answer[version], version));
+  if (statements[0] === statements[1]) return [`${ANSWERED[to]}${statements[0]}`];
+  return FAMILIES.map((version, at) => `meta nfproto ipv${version} ${ANSWERED[to]}${statements[at]}`);
 }
 
 /**

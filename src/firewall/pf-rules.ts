@@ -11,6 +11,7 @@
 import { createHash } from 'node:crypto';
 import { type Address, parseAddress } from '../core/address.ts';
 import { contains, type PortRange, type Prefix, printPrefix, widestPrefixes } from '../core/policy.ts';
+import { refuses } from './closed-port.ts';
 import type { Guard } from './driver.ts';
 import { type PortSegment, portSegments } from './port-segments.ts';
 
@@ -65,11 +66,11 @@ function toPorts({ first, last }: Pick<PortSegment, 'first' | 'last'>): string {
   return `to any port ${first === last ? first : `${first}:${last}`}`;
 }
 
-function segmentRules(segment: PortSegment, { face, unused }: Guard): string[] {
+function segmentRules(segment: PortSegment, guard: Guard): string[] {
   const { protocol, doors, close } = segment;
   const to = toPorts(segment);
   const tcp = protocol === 'tcp';
-  const answer = face === 'reset' || (face === 'mirror' && unused === 'reset') ? 'return' : 'drop';
+  const answer = refuses(guard, protocol) ? 'return' : 'drop';
   return [
     ...passRules(segment, doors.map(doorTable)),
     ...(tcp && close !== 'keep' ? [`pass in quick on ! lo0 proto tcp from <${LIVE}> ${to} flags /S no state`] : []),

@@ -4,18 +4,17 @@
  * Reads, changes nothing, and every program that it runs has a time limit.
  */
 
-import { readFileSync } from 'node:fs';
 import type { DoorPolicy } from '../core/policy.ts';
 import { listeningPorts } from '../platform/listeners.ts';
 import { feedProgram } from '../platform/process.ts';
 import type { Face, Guard } from './driver.ts';
-import { type Fate, type HostChain, type HostTable, type Probe, walk } from './host-rules.ts';
-import { withoutGuard } from './iptables-rules.ts';
-import { parseIptablesSave } from './iptables-save.ts';
+import { type HostListing, isEmpty, listHost } from './host-listing.ts';
+import type { Fate } from './host-rules.ts';
+import { type Place, verdictOf } from './host-verdict.ts';
 import { lintLedSteps } from './led-steps.ts';
-import { parseNftListing } from './nft-listing.ts';
-import { guardRules, TABLE } from './nft-rules.ts';
+import { guardRules } from './nft-rules.ts';
 import { type PortSegment, portSegments } from './port-segments.ts';
+import { favoursLed, judgeAnswers, UNUSED_PORT } from './unused-ports.ts';
 
 export interface Finding {
   readonly severity: 'error' | 'warning' | 'note';
@@ -24,25 +23,10 @@ export interface Finding {
   readonly hint: string;
 }
 
-/** What the host's rules are made of, as text: so that the judging is apart from the asking. */
-export interface HostListing {
-  /** `nft -j list ruleset`. */
-  readonly nft?: string;
-  /** `iptables-save` and `ip6tables-save`; of the old backend where it holds tables. */
-  readonly iptables: readonly {
-    readonly version: 4 | 6;
-    readonly source: 'iptables' | 'iptables-legacy';
-    readonly text: string;
-  }[];
-}
-
 const LIMITS = { timeout: 10_000, limit: 16 * 1024 * 1024 };
 /** Ranges count once; a guard of more segments is looked at up to here. */
 const MOST_SEGMENTS = 64;
 const AFTER = 'once the guard stands: it decides who gets that far';
-/** Where `mirror` leads to, and what an unused port is judged by: tcpmux, which nobody runs. */
-const UNUSED_PORT = 1;
-const IPTABLES_TABLES = new Set(['filter', 'nat', 'mangle', 'raw', 'security']);
 
 /** Everything that an administrator should hear before these doors are guarded by that driver. Never throws. */
 export async function preflight(
@@ -57,45 +41,21 @@ export async function preflight(
     message: "Cannot read this host's firewall rules: whether a granted client gets through is not known",
     hint: 'run it as root, with nftables installed',
   };
+  const closed = judgeAnswers(listing);
+  const guard = {
+    doors,
+    face,
+    ipv6Prefix: 64,
+    trusted: [],
+    observe: false,
+    ...(closed !== undefined && { closed }),
+    ...(tarpit !== undefined && { tarpit }),
+  };
   return [
-    ...(driver === 'nftables'
-      ? await dryRun({
-          doors,
-          face,
-          ipv6Prefix: 64,
-          trusted: [],
-          observe: false,
-          ...(tarpit !== undefined && { tarpit }),
-        })
-      : []),
-    ...mirrorFindings(face),
+    ...(driver === 'nftables' ? await dryRun(guard) : []),
+    ...(face === 'mirror' ? judgeMirror(listing, listeningPorts()) : []),
     ...(isEmpty(listing) ? [unreadable] : [...judgeHost(doors, listing), ...judgeTarpit(tarpit, listing)]),
   ];
-}
-
-/**
- * What this host does with a connection to a port that nobody uses: refuse it (`reset`), say nothing (`drop`), or something else
- * (an ICMP error; one thing over IPv4 and another over IPv6), which only `mirror` can look like. Undefined when its rules do not tell.
- */
-export async function probeFace(): Promise<Face | undefined> {
-  return judgeFace(await listHost());
-}
-
-/** `probeFace` from listings. */
-export function judgeFace(listing: HostListing): Face | undefined {
-  if (isEmpty(listing)) return undefined;
-  const fates = ([4, 6] as const).map(
-    (version) => verdictOf(listing, { version, protocol: 'tcp', port: UNUSED_PORT }).fate,
-  );
-  if (fates.includes('unknown')) return undefined;
-  // What passes every chain is refused by the kernel itself.
-  const seen = new Set(fates.map((fate) => (fate === 'accept' ? 'reset' : fate)));
-  const [only] = seen;
-  return seen.size === 1 && (only === 'drop' || only === 'reset') ? only : 'mirror';
-}
-
-function isEmpty({ nft, iptables }: HostListing): boolean {
-  return nft === undefined && iptables.length === 0;
 }
 
 /** The findings about the host's rules. */
@@ -116,7 +76,7 @@ function judgeSegment(segment: PortSegment, listing: HostListing): Finding[] {
   const refusals = new Map<string, { readonly fate: Fate; readonly place: Place; readonly versions: (4 | 6)[] }>();
   for (const { version, fate, place } of verdicts) {
     if (place === undefined) continue;
-    const key = `${fate} ${place.description}`;
+    const key = `${fate === 'unknown'} ${place.description}`;
     const same = refusals.get(key) ?? { fate, place, versions: [] };
     same.versions.push(version);
     refusals.set(key, same);
@@ -142,79 +102,6 @@ export function judgeTarpit(port: number | undefined, listing: HostListing): Fin
       hint: `${remedy(segment, first.place, versions)} # ${AFTER}`,
     },
   ];
-}
-
-interface Place {
-  readonly owner: string;
-  readonly table: HostTable;
-  readonly chain: HostChain;
-  readonly description: string;
-}
-
-interface Verdict {
-  /** `accept` when every chain lets it pass, `unknown` when some chain may or may not. */
-  readonly fate: Fate;
-  readonly place?: Place;
-  readonly led: ReadonlySet<string>;
-}
-
-function verdictOf(listing: HostListing, probe: Probe): Verdict {
-  const led = new Set<string>();
-  let doubtful: Place | undefined;
-  let refused: { fate: Fate; place: Place } | undefined;
-  for (const table of hostTables(listing, probe)) {
-    for (const chain of table.chains) {
-      if (chain.base === undefined || !['prerouting', 'input'].includes(chain.base.hook)) continue;
-      const result = walk(table, chain);
-      for (const target of result.led) led.add(target);
-      const place = placeOf(table, chain);
-      const [only] = result.fates;
-      if (result.fates.size > 1 || only === 'unknown') doubtful ??= place;
-      else if (only !== undefined && only !== 'accept') refused ??= { fate: only, place };
-    }
-  }
-  if (refused) return { ...refused, led };
-  return doubtful ? { fate: 'unknown', place: doubtful, led } : { fate: 'accept', led };
-}
-
-function hostTables(listing: HostListing, probe: Probe): HostTable[] {
-  const saved = listing.iptables
-    .filter(({ version }) => version === probe.version)
-    .flatMap(({ text, source }) => parseIptablesSave(withoutGuard(text), probe, source));
-  const native = (listing.nft === undefined ? [] : parseNftListing(listing.nft, probe))
-    .filter(({ family, name }) => !(family === 'inet' && name === TABLE))
-    .map((table) => {
-      const twin = saved.find(
-        ({ name }) => table.family !== 'inet' && IPTABLES_TABLES.has(name) && table.name === name,
-      );
-      return twin ? withoutChainsOf(twin, table) : table;
-    });
-  return [...saved, ...native];
-}
-
-/** iptables-nft's own chains are read better from iptables-save; what somebody put beside them it does not show. */
-function withoutChainsOf(saved: HostTable, table: HostTable): HostTable {
-  const known = new Set(saved.chains.map(({ name }) => name));
-  const chains = table.chains.map((chain) =>
-    known.has(chain.name) ? { name: chain.name, rules: chain.rules } : chain,
-  );
-  return { ...table, chains };
-}
-
-function placeOf(table: HostTable, chain: HostChain): Place {
-  const ufw = table.chains.some(({ name }) => name.startsWith('ufw'));
-  const owner = ufw
-    ? 'ufw'
-    : table.name === 'firewalld'
-      ? 'firewalld'
-      : table.source === 'nft'
-        ? 'nftables'
-        : 'iptables';
-  const where =
-    table.source === 'nft'
-      ? `chain "${chain.name}" of nftables table "${table.family} ${table.name}"`
-      : `chain ${chain.name} of ${table.source}`;
-  return { owner, table, chain, description: owner === 'ufw' || owner === 'firewalld' ? `${owner} (${where})` : where };
 }
 
 function refusedFinding(
@@ -268,15 +155,20 @@ function ledFinding(segment: PortSegment, led: readonly string[]): Finding {
   };
 }
 
-function mirrorFindings(face: Face): Finding[] {
-  if (face !== 'mirror' || !listeningPorts().includes(UNUSED_PORT)) return [];
-  return [
-    {
-      severity: 'error',
-      message: 'Port tcp/1 is in use: with face "mirror", that service would answer for the closed ports',
-      hint: 'use face "drop" or "reset"',
-    },
-  ];
+/** What gives guarded ports away, or answers for them, where new connections are handed to the unused port. */
+export function judgeMirror(listing: HostListing, listening: readonly number[]): Finding[] {
+  const used: Finding = {
+    severity: 'error',
+    message: 'Port tcp/1 is in use: with face "mirror", that service would answer for the closed ports',
+    hint: 'use face "auto", "drop" or "reset"',
+  };
+  const told: Finding = {
+    severity: 'warning',
+    message:
+      'The rules of this host treat connections that NAT has led otherwise than all others (as firewalld does): with face "mirror", a scan sees which ports are guarded',
+    hint: 'use face "auto"',
+  };
+  return [...(listening.includes(UNUSED_PORT) ? [used] : []), ...(favoursLed(listing) ? [told] : [])];
 }
 
 /** Asks nft itself whether it takes the rules: no list of versions says it better. */
@@ -302,40 +194,6 @@ async function dryRun(guard: Guard): Promise<Finding[]> {
   const said = complaints.split('\n').find((line) => /error/i.test(line)) ?? complaints.trim();
   const hint = `this is ${version.output.trim()}; nftables 1.0.6 on Linux 6.1 or newer is what Postern is tested with`;
   return [{ severity: 'error', message: `nft does not take the guard: ${said}`, hint }];
-}
-
-async function listHost(): Promise<HostListing> {
-  const run = async (...argv: [string, ...string[]]): Promise<string | undefined> => {
-    const { ending, output } = await feedProgram(argv, '', LIMITS);
-    const whole = 'status' in ending && ending.status === 0 && output.length < LIMITS.limit;
-    return whole ? output : undefined;
-  };
-  const programs = [
-    { version: 4, source: 'iptables', program: 'iptables-nft-save', needed: () => true },
-    { version: 6, source: 'iptables', program: 'ip6tables-nft-save', needed: () => true },
-    { version: 4, source: 'iptables-legacy', program: 'iptables-legacy-save', needed: () => holdsTables('ip') },
-    { version: 6, source: 'iptables-legacy', program: 'ip6tables-legacy-save', needed: () => holdsTables('ip6') },
-  ] as const;
-  const [nft, ...saved] = await Promise.all([
-    run('nft', '-j', 'list', 'ruleset'),
-    ...programs.map(async ({ program, needed, ...rest }) => {
-      const text = needed() ? await run(program) : undefined;
-      return text === undefined ? [] : [{ ...rest, text }];
-    }),
-  ]);
-  return {
-    ...(nft === undefined ? {} : { nft: nft as string }),
-    iptables: (saved as HostListing['iptables'][]).flat(),
-  };
-}
-
-/** Reading the old backend's tables would load its modules where nobody uses it. */
-function holdsTables(family: 'ip' | 'ip6'): boolean {
-  try {
-    return readFileSync(`/proc/net/${family}_tables_names`, 'utf8').trim() !== '';
-  } catch {
-    return false;
-  }
 }
 
 function portText({ protocol, first, last }: PortSegment): string {

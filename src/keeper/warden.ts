@@ -72,7 +72,7 @@ export interface WardenPorts {
 
 const RESTORE_AGAIN = 1000;
 
-type Face = Pick<Guard, 'face' | 'unused'>;
+type Face = Pick<Guard, 'face' | 'closed'>;
 
 export class Warden implements Controlled {
   readonly #ports: WardenPorts;

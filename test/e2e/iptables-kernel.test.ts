@@ -7,6 +7,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { REFUSING } from '../../src/firewall/answers.ts';
 import type { Grant } from '../../src/firewall/driver.ts';
 import { openSetName } from '../../src/firewall/ipset.ts';
 import {
@@ -27,6 +28,7 @@ import { startSender } from '../support/sender.ts';
 
 const RELOADS = 60;
 const SSH = doorPolicy('ssh', ['tcp/22']);
+const REFUSED = { 4: REFUSING, 6: REFUSING };
 
 for (const backend of ['nft', 'legacy'] as const) {
   const skip = unavailable('nft', 'ipset', 'ss', `iptables-${backend}-restore`, `ip6tables-${backend}-restore`);
@@ -143,7 +145,7 @@ for (const backend of ['nft', 'legacy'] as const) {
     test('accepting rules of others let nothing in, whatever a closed port looks like', async () => {
       for (const face of ['drop', 'reset', 'mirror'] as const) {
         await stage.driver.remove();
-        await install([SSH, doorPolicy('vpn', [`udp/${UDP_PORT}`])], { face, unused: 'reset' });
+        await install([SSH, doorPolicy('vpn', [`udp/${UDP_PORT}`])], { face, closed: REFUSED });
         for (const version of [4, 6]) {
           await rules(version, ['-t', 'filter', '-I', 'INPUT', '-j', 'ACCEPT']);
           await rules(version, ['-t', 'mangle', '-A', 'PREROUTING', '-j', 'CONNMARK', '--restore-mark']);
@@ -171,17 +173,17 @@ for (const backend of ['nft', 'legacy'] as const) {
       assert.deepEqual(await looks(), [quiet, quiet, quiet, quiet]);
       await install(doors, { face: 'reset' });
       assert.deepEqual(await looks(), [refused, refused, refused, refused]);
-      await install(doors, { face: 'mirror', unused: 'reset' });
+      await install(doors, { face: 'mirror', closed: REFUSED });
       assert.deepEqual(await looks(), [refused, refused, refused, refused]);
       await rules(4, ['-A', 'INPUT', '-p', 'tcp', '-m', 'conntrack', '--ctstate', 'NEW', '-j', 'DROP']);
-      await install(doors, { face: 'mirror', unused: 'drop' });
+      await install(doors, { face: 'mirror' });
       assert.deepEqual(await looks(), [quiet, refused, quiet, quiet]);
       await install(doors, { face: 'drop' });
       assert.deepEqual(await looks(), [quiet, quiet, quiet, quiet]);
     });
 
     test('a client that was refused gets in after its knock, from the same port', async () => {
-      await install([SSH, doorPolicy('vpn', [`udp/${UDP_PORT}`])], { face: 'mirror', unused: 'reset' });
+      await install([SSH, doorPolicy('vpn', [`udp/${UDP_PORT}`])], { face: 'mirror', closed: REFUSED });
       const { address4 } = stage.hosts.server;
       const ask = () => stage.client.ask({ source: ALICE, sourcePort: 40_000, destination: address4, port: UDP_PORT });
       assert.deepEqual([await stage.connect(ALICE, 22), await ask()], ['refused', 'refused']);
@@ -287,7 +289,7 @@ for (const backend of ['nft', 'legacy'] as const) {
     test('the preflight sees the host behind the guard, not the guard', async () => {
       for (const face of ['drop', 'reset'] as const) {
         await install([SSH], { face });
-        assert.equal(await stage.firewall.give({ do: 'probe' }), 'reset');
+        assert.deepEqual(await stage.firewall.give({ do: 'probe' }), REFUSED);
         assert.deepEqual(await stage.firewall.give({ do: 'preflight', doors: [SSH] }), [], face);
       }
     });

@@ -193,7 +193,8 @@ describe('Real peers', { skip }, () => {
     await knock('fd77::1', '7000', '8000', '9000');
     await knock('-6', 'fd77::1', '7100', '8100:udp', '9100');
     const expected = ['T 10.77.1.2', 'M 10.77.1.2', 'U 10.77.1.2', 'T fd77::2', 'M fd77::2'];
-    assert.deepEqual(await knockd.output(expected.length), expected);
+    // knockd's children write when they get to it.
+    assert.deepEqual((await knockd.output(expected.length)).toSorted(), expected.toSorted());
   });
 
   test('nmap knocks, port by port and with all ports in one call', async () => {

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { printAddress } from '../../src/core/address.ts';
-import { openCommand, parseListing } from '../../src/firewall/command.ts';
+import { REFUSING, SILENT } from '../../src/firewall/answers.ts';
+import { guardLines, openCommand, parseListing } from '../../src/firewall/command.ts';
 import { type FirewallDriver, FirewallError } from '../../src/firewall/driver.ts';
 import { driversHere, openDriver } from '../../src/firewall/drivers.ts';
 import { doorPolicy, guardOf, source } from '../support/firewall-contract.ts';
@@ -36,7 +37,7 @@ describe('the command driver', () => {
   test('gives the guard to its program as JSON lines', async () => {
     await install([doorPolicy('ssh', ['tcp/22', 'tcp/8000-8010']), doorPolicy('vpn', ['udp/5000'], 'cut')], {
       face: 'mirror',
-      unused: 'reset',
+      closed: { 4: REFUSING, 6: REFUSING },
       trusted: [
         { address: source('192.0.2.0'), length: 24 },
         { address: source('2001:db8::7'), length: 128 },
@@ -52,6 +53,17 @@ describe('the command driver', () => {
       '< {"door":"ssh","protect":["tcp/22","tcp/8000-8010"],"close":"keep"}',
       '< {"door":"vpn","protect":["udp/5000"],"close":"cut"}',
     ]);
+  });
+
+  test('knows two faces: refused, where TCP is refused over both families, and dropped', () => {
+    const faceOf = (rest: Parameters<typeof guardOf>[1]) =>
+      (JSON.parse(guardLines(guardOf([], rest)).split('\n')[0]!) as { face: string }).face;
+    const quietUdp = { ...REFUSING, udp: 'drop' } as const;
+    const host = { ...REFUSING, tcp: 'icmp admin-prohibited' } as const;
+    assert.equal(faceOf({ face: 'auto' }), 'drop');
+    assert.equal(faceOf({ face: 'auto', closed: { 4: quietUdp, 6: REFUSING } }), 'reset');
+    assert.equal(faceOf({ face: 'auto', closed: { 4: REFUSING, 6: SILENT } }), 'drop');
+    assert.equal(faceOf({ face: 'auto', closed: { 4: host, 6: host } }), 'drop');
   });
 
   test('says what happens in words, in the order in which it was asked for', async () => {

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { printAddress } from '../../src/core/address.ts';
+import { type HostAnswers, REFUSING, SILENT } from '../../src/firewall/answers.ts';
+import type { Face } from '../../src/firewall/driver.ts';
 import {
   addSource,
   banSetName,
@@ -89,6 +91,43 @@ COMMIT
     assert.deepEqual(tablesOf(removalText(parseStanding(SAVED))), ['mangle', 'filter']);
   });
 
+  test('what is marked is answered in filter as a port that nobody uses, sessions of `kill` doors are reset', () => {
+    const closed: HostAnswers = {
+      4: {
+        tcp: 'icmp host-prohibited',
+        midstream: 'icmp admin-prohibited',
+        invalid: 'drop',
+        udp: 'icmp prot-unreachable',
+      },
+      6: { ...SILENT, tcp: 'icmp policy-fail' },
+    };
+    const answered = (version: 4 | 6, face: Face): string[] => {
+      const text = guardText(guardOf([SSH], { face, closed }), version, []);
+      const filter = /^\*filter\n[^*]*/m.exec(text)?.[0] ?? '';
+      return [...filter.matchAll(/^-A POSTERN (.*)$/gm)]
+        .map((match) => match[1]!)
+        .filter((line) => !/RETURN/.test(line));
+    };
+    const killed = '-p tcp -m conntrack --ctstate ESTABLISHED -j REJECT --reject-with tcp-reset';
+    assert.deepEqual(answered(4, 'auto'), [
+      killed,
+      '-p tcp -m conntrack --ctstate INVALID -j DROP',
+      '-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j REJECT --reject-with icmp-admin-prohibited',
+      '-p tcp -j REJECT --reject-with icmp-host-prohibited',
+      '-j REJECT --reject-with icmp-proto-unreachable',
+    ]);
+    assert.equal(answered(6, 'auto').at(-2), '-p tcp -j REJECT --reject-with icmp6-policy-fail');
+    assert.deepEqual(answered(4, 'mirror'), [
+      killed,
+      '-p tcp -j DROP',
+      '-j REJECT --reject-with icmp-proto-unreachable',
+    ]);
+    assert.deepEqual(answered(4, 'reset'), [
+      '-p tcp -j REJECT --reject-with tcp-reset',
+      '-j REJECT --reject-with icmp-port-unreachable',
+    ]);
+  });
+
   test('a jump that is first stays, one that is not is put first again; chains of old ports go', () => {
     const text = guardText(guardOf([SSH], { face: 'reset' }), 4, parseStanding(SAVED));
     const part = (table: string): string => new RegExp(`^\\*${table}\\n[^*]*`, 'm').exec(text)?.[0] ?? '';
@@ -103,9 +142,13 @@ COMMIT
   });
 
   test('a packet that is refused is never accepted by a table that can drop it', () => {
-    for (const face of ['drop', 'reset', 'mirror'] as const) {
+    for (const face of ['drop', 'reset', 'mirror', 'auto'] as const) {
       for (const close of ['keep', 'cut', 'kill'] as const) {
-        const text = guardText(guardOf([doorPolicy('ssh', ['tcp/22', 'udp/22'], close)], { face }), 4, []);
+        const text = guardText(
+          guardOf([doorPolicy('ssh', ['tcp/22', 'udp/22'], close)], { face, closed: { 4: REFUSING, 6: SILENT } }),
+          4,
+          [],
+        );
         const lines = text.split('\n');
         for (const [index, line] of lines.entries()) {
           if (line.endsWith('-j ACCEPT')) assert.match(lines[index - 1] ?? '', /-j MARK --set-xmark/);

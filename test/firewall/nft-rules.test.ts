@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { parseAddress } from '../../src/core/address.ts';
 import type { CloseMode } from '../../src/core/policy.ts';
-import { FirewallError } from '../../src/firewall/driver.ts';
+import { type HostAnswers, REFUSING } from '../../src/firewall/answers.ts';
+import { type Face, FirewallError } from '../../src/firewall/driver.ts';
 import { doorOfSet, guardedPorts, guardRules, openSet } from '../../src/firewall/nft-rules.ts';
 import { portSegments } from '../../src/firewall/port-segments.ts';
 import { doorPolicy, guardOf, source } from '../support/firewall-contract.ts';
@@ -137,18 +138,36 @@ table inet postern {
   });
 
   test('faces', () => {
-    const closed = (face: 'drop' | 'reset' | 'mirror', unused?: 'drop' | 'reset') => {
-      const text = guardRules(guardOf([ssh], unused ? { face, unused } : { face }));
+    const closed = (face: Face, answers?: HostAnswers) => {
+      const text = guardRules(guardOf([ssh], answers ? { face, closed: answers } : { face }));
       return [...chainOf(text, 'closed_tcp'), ...chainOf(text, 'closed_udp'), text.includes('redirect to :1')];
     };
     assert.deepEqual(closed('drop'), ['drop', 'drop', false]);
     assert.deepEqual(closed('reset'), ['reject with tcp reset', 'reject with icmpx type port-unreachable', false]);
     assert.deepEqual(closed('mirror'), ['ct state != new drop', 'drop', true]);
-    assert.deepEqual(closed('mirror', 'reset'), [
+    assert.deepEqual(closed('mirror', { 4: REFUSING, 6: REFUSING }), [
       'ct state != new reject with tcp reset',
       'reject with icmpx type port-unreachable',
       true,
     ]);
+    assert.deepEqual(closed('auto'), ['drop', 'drop', false]);
+    assert.deepEqual(closed('auto', { 4: REFUSING, 6: REFUSING }), closed('reset'));
+    const prohibited = { tcp: 'icmp admin-prohibited', midstream: 'icmp admin-prohibited', invalid: 'drop' } as const;
+    assert.deepEqual(
+      closed('auto', {
+        4: { ...prohibited, udp: 'icmp host-prohibited' },
+        6: { ...prohibited, midstream: 'drop', udp: 'icmp policy-fail' },
+      }),
+      [
+        'ct state invalid drop',
+        'meta nfproto ipv4 tcp flags & (fin | syn | rst | ack) != syn reject with icmpx type admin-prohibited',
+        'meta nfproto ipv6 tcp flags & (fin | syn | rst | ack) != syn drop',
+        'reject with icmpx type admin-prohibited',
+        'meta nfproto ipv4 reject with icmp type host-prohibited',
+        'meta nfproto ipv6 reject with icmpv6 type policy-fail',
+        false,
+      ],
+    );
   });
 
   test('a mirrored port is decided by the sets where it is redirected, not by a mark others could clear', () => {

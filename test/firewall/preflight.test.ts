@@ -5,11 +5,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { HostListing } from '../../src/firewall/host-listing.ts';
 import type { Probe } from '../../src/firewall/host-rules.ts';
 import { walk } from '../../src/firewall/host-rules.ts';
 import { parseIptablesSave } from '../../src/firewall/iptables-save.ts';
 import { parseNftListing } from '../../src/firewall/nft-listing.ts';
-import { type HostListing, judgeFace, judgeHost, preflight } from '../../src/firewall/preflight.ts';
+import { judgeHost, judgeMirror, preflight } from '../../src/firewall/preflight.ts';
 import { doorPolicy } from '../support/firewall-contract.ts';
 
 const recorded = (name: string): string => readFileSync(join(import.meta.dirname, 'hosts', name), 'utf8');
@@ -43,10 +44,17 @@ describe('iptables rules', () => {
     ['-A INPUT -m state --state NEW -p tcp --dport 22 -j ACCEPT', ['accept']],
     ['-A INPUT -m limit --limit 3/min -j ACCEPT', ['accept', 'drop']],
     ['-A INPUT -m comment --comment "-j DROP everything" -p tcp --dport 22 -j ACCEPT', ['accept']],
-    ['-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT', ['accept', 'drop']],
+    ['-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT', ['accept']],
+    ['-A INPUT -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT', ['drop']],
+    ['-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE -j ACCEPT', ['drop']],
+    ['-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,FOO SYN -j ACCEPT', ['accept', 'drop']],
+    ['-A INPUT -m conntrack --ctstate INVALID -j ACCEPT', ['drop']],
+    ['-A INPUT -m conntrack --ctstatus DNAT -j ACCEPT', ['drop']],
     ['-A INPUT -j LOG --log-prefix "[x] " --log-level 4', ['drop']],
     ['-A INPUT -p tcp -j REJECT --reject-with tcp-reset', ['reset']],
-    ['-A INPUT -j REJECT', ['icmp']],
+    ['-A INPUT -j REJECT', ['icmp port-unreachable']],
+    ['-A INPUT -j REJECT --reject-with icmp-proto-unreachable', ['icmp prot-unreachable']],
+    ['-A INPUT -j REJECT --reject-with icmp-from-the-future', ['unknown']],
     ['-A INPUT -j own\n-A own -p tcp --dport 22 -j RETURN\n-A own -j DROP\n-A INPUT -j ACCEPT', ['accept']],
     ['-A INPUT -g own\n-A own -p tcp --dport 80 -j ACCEPT\n-A INPUT -j ACCEPT', ['drop']],
     ['-A INPUT -j own\n-A own -j own', ['unknown']],
@@ -57,6 +65,26 @@ describe('iptables rules', () => {
   ];
   for (const [rules, fates] of cases) {
     test(rules || 'no rule: the policy', () => assert.deepEqual(inputFates(rules), fates));
+  }
+
+  const six: Probe = { ...SSH, version: 6 };
+  const stray: Probe = { ...SSH, state: 'invalid', flags: ['fin', 'psh', 'urg'] };
+  for (const [rules, probe, expected] of [
+    ['-A INPUT -j REJECT', six, 'icmp port-unreachable'],
+    ['-A INPUT -j REJECT --reject-with icmp6-adm-prohibited', six, 'icmp admin-prohibited'],
+    ['-A INPUT -j REJECT --reject-with icmp-host-prohibited', six, 'unknown'],
+    ['-A INPUT -m state --state INVALID -j REJECT', stray, 'icmp port-unreachable'],
+    ['-A INPUT -m conntrack --ctstate NEW,RELATED -j ACCEPT', stray, 'drop'],
+    ['-A INPUT -p tcp -m tcp --tcp-flags ALL FIN,PSH,URG -j ACCEPT', stray, 'accept'],
+    ['-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT', { ...SSH, flags: ['ack'] }, 'drop'],
+    ['-A INPUT -m conntrack --ctstate DNAT -j ACCEPT', { ...SSH, led: true }, 'accept'],
+    ['-A INPUT -s 192.0.2.0/24 -j ACCEPT', { ...SSH, stranger: true }, 'drop'],
+    ['-A INPUT ! -s 192.0.2.0/24 -j ACCEPT', { ...SSH, stranger: true }, 'accept'],
+    ['-A INPUT -m set --match-set admins src -j ACCEPT', { ...SSH, stranger: true }, 'drop'],
+  ] as const) {
+    const { version, ...of } = probe;
+    const name = `${rules}, for ${JSON.stringify(of)} over IPv${version}`;
+    test(name, () => assert.deepEqual(inputFates(rules, 'DROP', probe), [expected]));
   }
 
   test("ufw's own rules are understood to the end", () => {
@@ -127,9 +155,39 @@ describe('nft listings', () => {
     ['a named verdict map', [{ vmap: { key: dport, data: '@ports' } }], ['drop', 'unknown']],
     ['something from the future', [{ wonder: { at: 1 } }, { accept: null }], ['accept', 'drop']],
     ['a reset', [{ reject: { type: 'tcp reset' } }], ['reset']],
-    ['another refusal', [{ reject: { type: 'icmpx', expr: 'admin-prohibited' } }], ['icmp']],
+    ['another refusal', [{ reject: { type: 'icmpx', expr: 'admin-prohibited' } }], ['icmp admin-prohibited']],
+    ['a refusal of the family', [{ reject: { type: 'icmp', expr: 'net-prohibited' } }], ['icmp net-prohibited']],
+    ['the usual refusal', [{ reject: null }], ['icmp port-unreachable']],
+    ['a refusal from the future', [{ reject: { type: 'icmpx', expr: 99 } }], ['unknown']],
   ];
   for (const [name, expr, expected] of cases) test(name, () => assert.deepEqual(fates(expr), expected));
+
+  const flags = { payload: { protocol: 'tcp', field: 'flags' } };
+  const syn = { '&': [flags, ['fin', 'syn', 'rst', 'ack']] };
+  const all = { '&': [flags, { '|': [{ '|': ['fin', 'syn'] }, 'ack'] }] };
+  const state = { ct: { key: 'state' } };
+  const invalid: Probe = { ...SSH, state: 'invalid', flags: ['fin', 'ack'] };
+  const probed: readonly (readonly [string, object, Probe, string])[] = [
+    ['a SYN', match(syn, 'syn'), SSH, 'accept'],
+    ['not a SYN', match(syn, 'syn', '!='), SSH, 'drop'],
+    ['an ACK is no SYN', match(syn, 'syn', '!='), { ...SSH, flags: ['ack'] }, 'accept'],
+    ['several flags', match(all, ['fin', 'ack']), invalid, 'accept'],
+    ['any of the flags', match(flags, ['fin', 'syn'], 'in'), invalid, 'accept'],
+    ['no flags', match(flags, 0), invalid, 'drop'],
+    ['flags of TCP, for UDP', match(syn, 'syn', '!='), { ...SSH, protocol: 'udp' }, 'accept'],
+    ['an invalid packet', match(state, 'invalid', 'in'), invalid, 'accept'],
+    ['an invalid packet is not new', match(state, ['new', 'established'], 'in'), invalid, 'drop'],
+    ['what NAT has led', match({ ct: { key: 'status' } }, 'dnat', 'in'), { ...SSH, led: true }, 'accept'],
+    [
+      'a source that is named, for a stranger',
+      match({ payload: { protocol: 'ip', field: 'saddr' } }, '@admins'),
+      { ...SSH, stranger: true },
+      'drop',
+    ],
+  ];
+  for (const [name, expr, probe, expected] of probed) {
+    test(name, () => assert.deepEqual(fates([expr, { accept: null }], probe), [expected]));
+  }
 
   test('where DNAT leads a port is told apart from where it leads others, in maps too', () => {
     const key = { concat: [{ payload: { protocol: 'ip', field: 'daddr' } }, dport] };
@@ -178,17 +236,35 @@ describe('findings', () => {
       },
     ]);
     assert.match(judgeHost([doorPolicy('x', ['udp/5000-5010'])], ufw)[0]!.hint, /^ufw allow 5000:5010\/udp # /);
-    assert.equal(judgeFace(ufw), 'drop');
   });
 
-  test('a host without rules refuses nobody and resets unused ports', () => {
+  test('a host without rules refuses nobody', () => {
     const bare: HostListing = { nft: '{"nftables": []}', iptables: [] };
     assert.deepEqual(judgeHost([doorPolicy('ssh', ['tcp/22'])], bare), []);
-    assert.equal(judgeFace(bare), 'reset');
   });
 
-  test('a host whose rules can not be read has no face', () => {
-    assert.equal(judgeFace({ iptables: [] }), undefined);
+  test('face `mirror` is warned of where a service would answer, and where what NAT has led is let in', () => {
+    const host = (rule: string): HostListing => ({
+      iptables: [{ version: 4, source: 'iptables', text: `*filter\n:INPUT DROP [0:0]\n${rule}\nCOMMIT\n` }],
+    });
+    const severities = (rule: string, ...listening: number[]): string[] =>
+      judgeMirror(host(rule), listening).map(({ severity, hint }) => `${severity}: ${hint}`);
+    assert.deepEqual(severities('-A INPUT -p tcp --dport 80 -j ACCEPT', 22), []);
+    assert.deepEqual(severities('-A INPUT -m conntrack --ctstatus DNAT -j ACCEPT'), ['warning: use face "auto"']);
+    assert.deepEqual(severities('', 1), ['error: use face "auto", "drop" or "reset"']);
+  });
+
+  test('one finding tells of both families, though each refuses in a way of its own', () => {
+    const reject = (version: 4 | 6) => ({
+      version,
+      source: 'iptables' as const,
+      text: `*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j REJECT --reject-with ${version === 4 ? 'icmp-host-prohibited' : 'icmp6-no-route'}\nCOMMIT\n`,
+    });
+    const found = judgeHost([doorPolicy('ssh', ['tcp/22'])], { iptables: [reject(4), reject(6)] });
+    assert.deepEqual(
+      found.map(({ message }) => message),
+      ['Port tcp/22 of door "ssh": chain INPUT of iptables refuses a granted client, too, over IPv4 and IPv6'],
+    );
   });
 
   test('nftables rules beside those of iptables, in a table of the same name, are seen: what is led, and what is dropped', () => {

@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { HostListing } from '../../src/firewall/host-listing.ts';
 import { guardText, parseStanding } from '../../src/firewall/iptables-rules.ts';
 import { guardRules } from '../../src/firewall/nft-rules.ts';
-import { type HostListing, judgeTarpit } from '../../src/firewall/preflight.ts';
+import { judgeTarpit } from '../../src/firewall/preflight.ts';
 import { doorPolicy, guardOf, source } from '../support/firewall-contract.ts';
 
 const SSH = doorPolicy('ssh', ['tcp/22']);

@@ -10,7 +10,8 @@ import { openCommand } from '../../src/firewall/command.ts';
 import type { FirewallDriver, Grant, Guard, TimedSource } from '../../src/firewall/driver.ts';
 import { openIptables } from '../../src/firewall/iptables.ts';
 import { openNftables } from '../../src/firewall/nftables.ts';
-import { preflight, probeFace } from '../../src/firewall/preflight.ts';
+import { preflight } from '../../src/firewall/preflight.ts';
+import { probeAnswers } from '../../src/firewall/unused-ports.ts';
 
 /** What the program obeys: a driver's operations, and the median time of single opens, in microseconds. */
 export type FirewallOrder =
@@ -68,7 +69,7 @@ async function obey(order: FirewallOrder): Promise<unknown> {
     case 'stop':
       return driver.stop();
     case 'probe':
-      return probeFace();
+      return probeAnswers();
     case 'preflight':
       return preflight(order.doors);
     case 'fill': {

@@ -1,0 +1,61 @@
+/**
+ * What this host answers strangers at TCP and UDP ports that nobody uses, by its own rules: nmap tells a guarded port from an unused one
+ * by any difference. It is asked for every kind of packet that its scans send; what the rules do not tell for certain is no answer.
+ */
+
+import type { Family } from '../core/address.ts';
+import { type Answer, type Answers, type HostAnswers, REFUSING } from './answers.ts';
+import { type HostListing, isEmpty, listHost } from './host-listing.ts';
+import type { Probe } from './host-rules.ts';
+import { outcomes } from './host-verdict.ts';
+
+/** tcpmux, which nobody runs; where `mirror` leads to. */
+export const UNUSED_PORT = 1;
+
+const PROBES: Readonly<Record<keyof Answers, readonly Pick<Probe, 'protocol' | 'state' | 'flags'>[]>> = {
+  tcp: [{ protocol: 'tcp' }],
+  midstream: [{ protocol: 'tcp', flags: ['ack'] }],
+  // Of FIN, NULL, Xmas and Maimon scans, and SYN+ACK out of nowhere.
+  invalid: ([['fin'], [], ['fin', 'psh', 'urg'], ['fin', 'ack'], ['syn', 'ack']] as const).map((flags) => ({
+    protocol: 'tcp',
+    state: 'invalid',
+    flags,
+  })),
+  udp: [{ protocol: 'udp' }],
+};
+
+/** Asks this host. Undefined when its rules can not be read. Never throws. */
+export async function probeAnswers(): Promise<HostAnswers | undefined> {
+  return judgeAnswers(await listHost());
+}
+
+/** `probeAnswers` from listings. */
+export function judgeAnswers(listing: HostListing): HostAnswers | undefined {
+  if (isEmpty(listing)) return undefined;
+  return { 4: answersOver(4, listing), 6: answersOver(6, listing) };
+}
+
+function answersOver(version: Family, listing: HostListing): Answers {
+  const answer = (kind: keyof Answers): Answer => {
+    const fates = new Set(
+      PROBES[kind].flatMap((probe) => [...outcomes(listing, { version, port: UNUSED_PORT, stranger: true, ...probe })]),
+    );
+    const [only = 'unknown'] = fates;
+    if (fates.size > 1 || only === 'unknown') return 'drop';
+    // What passes every chain is refused by the kernel itself.
+    return only === 'accept' ? REFUSING[kind] : only;
+  };
+  return { tcp: answer('tcp'), midstream: answer('midstream'), invalid: answer('invalid'), udp: answer('udp') };
+}
+
+/**
+ * Do these rules treat what NAT has led to an unused port otherwise than what came for it? Then `mirror` shows which ports are
+ * guarded: firewalld and others let in whatever DNAT has changed.
+ */
+export function favoursLed(listing: HostListing): boolean {
+  const probe = { protocol: 'tcp', port: UNUSED_PORT, stranger: true } as const;
+  return ([4, 6] as const).some((version) => {
+    const [plain, led] = [false, true].map((led) => outcomes(listing, { ...probe, version, led }));
+    return plain!.size !== led!.size || [...plain!].some((fate) => !led!.has(fate));
+  });
+}
