@@ -256,7 +256,7 @@ describe('posternd', { skip }, () => {
     // The list judges who knocks, also where the grant is for the whole network.
     await knock(ALICE_6);
     assert.equal(await opens(ALICE_6, 80), 'connected');
-    const hers = await daemon.ask((asked) => asked.log({ source: ALICE_6 }));
+    const hers = await daemon.ask((asked) => asked.log({ source: ALICE_6, types: ['opened', 'denied'] }));
     assert.deepEqual(
       hers.map(({ type, source }) => [type, source]),
       [['opened', 'fd77::']],
