@@ -28,7 +28,7 @@ import {
 } from '../store/pending-change.ts';
 import { readDurationText } from './arguments.ts';
 import { complain, controlCommand } from './ask.ts';
-import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { DEFAULT_CONFIG, runningSocket } from './daemon-socket.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { callersSession } from './ssh-session.ts';
@@ -83,6 +83,13 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   if (!loaded.config || loaded.text === undefined) return 1;
   const { config, text } = loaded;
   const running = await isRunning(config);
+  const elsewhere = running ? undefined : runningSocket();
+  if (elsewhere !== undefined) {
+    return refuse(
+      `The daemon that guards this host listens at ${elsewhere}, not where ${shown} says: that changes with its next start`,
+      'Put the old [state] dir and [control] socket back, or stop the daemon, then apply',
+    );
+  }
   // A daemon that died has left its guard: that is in force, too.
   const previous = running ? readApplied(config.state.dir) : readStanding(config.state.dir);
   if (running && previous === undefined) {

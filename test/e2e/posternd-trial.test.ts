@@ -164,6 +164,16 @@ describe('a configuration on trial', { skip }, () => {
     const { status, stdout, stderr } = await trial.stop('SIGTERM');
     assert.deepEqual([status, /goes on without this command/.test(stderr), /is back/.test(stdout)], [1, true, false]);
     assert.equal((await confirm()).status, 0);
+    // A daemon that another configuration has lost from sight is not taken for none.
+    const kept = readFileSync(file(), 'utf8');
+    writeFileSync(file(), kept.replace(join(folder, 'state'), join(folder, 'elsewhere')), { mode: 0o600 });
+    const lost = await postern(apply('30s'));
+    assert.deepEqual(
+      [lost.status, /listens at \S+state\/control\.sock, not where/.test(lost.stderr)],
+      [1, true],
+      lost.stderr,
+    );
+    assert.equal(existsSync(join(folder, 'elsewhere')), false);
   });
 
   test('a session from before the change cannot confirm; its peer is let in for a while', async () => {
