@@ -32,7 +32,7 @@ import { DEFAULT_CONFIG, runningSocket } from './daemon-socket.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { callersSession } from './ssh-session.ts';
-import { takeBack } from './take-back.ts';
+import { rejectedFile, takeBack } from './take-back.ts';
 import { paintFor, type Terminal } from './terminal.ts';
 import { diffLines } from './text-diff.ts';
 import { judgeInterfaces } from './ways-in.ts';
@@ -58,14 +58,17 @@ export function addApply(program: Command, end: (status: number) => void, termin
   controlCommand(program, 'apply')
     .description('put the configuration in force on trial: without `postern confirm` in time, the old one is back')
     .option('-y, --yes', 'do not ask')
-    .addOption(
-      new Option('--confirm-within <duration>', 'how long the trial lasts')
-        .argParser(readDurationText)
-        .default(USUAL_TIME),
-    )
+    .addOption(confirmWithinOption())
     .action(async (options: { yes?: true; confirmWithin: string }, command: Command) => {
       end(await applyAndWait({ command, terminal, yes: options.yes === true, within: options.confirmWithin }));
     });
+}
+
+/** `--confirm-within`. */
+export function confirmWithinOption(): Option {
+  return new Option('--confirm-within <duration>', 'how long the trial lasts')
+    .argParser(readDurationText)
+    .default(USUAL_TIME);
 }
 
 /** The exit status: 0 when the change was confirmed, or there was none. */
@@ -142,8 +145,9 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
     await undo(change, config.state.dir, { refused: running && error.problem === 'refused', running, terminal });
     return 1;
   }
-  await letPeerIn(config, terminal, trial);
+  const guest = await letPeerIn(config, terminal, trial);
   stdout.write(`In force for ${within}. Knock, open a new session, and there: postern --config ${shown} confirm\n`);
+  if (guest !== undefined) stdout.write(`From ${guest}, where you are, it goes without a knock for twice that time\n`);
   const paint = paintFor(stdout, environment);
   const kept = await waitForConfirmation(config.state.dir, change, () => interrupted);
   if (kept === undefined) {
@@ -151,7 +155,10 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
     return 1;
   }
   if (kept) stdout.write(`${paint('green', 'confirmed')}: the new configuration stays\n`);
-  else stdout.write(`${paint('yellow', 'not confirmed')}: what was in force before is back\n`);
+  else
+    stdout.write(
+      `${paint('yellow', 'not confirmed')}: what was in force before is back, what was tried is ${rejectedFile(shown)}\n`,
+    );
   return kept ? 0 : 1;
 }
 
@@ -235,7 +242,7 @@ async function undo(
     if (how.running) throw new Error('the daemon does not answer');
     // A daemon that ended may have closed the doors before it did.
     await takeBack(change, folder);
-    stdout.write('What was in force before is back\n');
+    stdout.write(`What was in force before is back, what was tried is ${rejectedFile(change.file)}\n`);
   } catch (error) {
     stderr.write(
       `postern: Cannot take it back now: ${(error as Error).message}: it is tried again when the time is over\n`,
@@ -243,18 +250,28 @@ async function undo(
   }
 }
 
-/** Who applies is not to be cut off by it. Where that cannot be had, the trial goes on: its end lets everybody in again. */
-async function letPeerIn(config: PosternConfig, { environment, stderr }: Terminal, trial: number): Promise<void> {
+/**
+ * Who applies is not to be cut off by it: resolves to his address. Where that cannot be had, the trial goes on: its end lets everybody in
+ * again.
+ */
+async function letPeerIn(
+  config: PosternConfig,
+  { environment, stderr }: Terminal,
+  trial: number,
+): Promise<string | undefined> {
   const session = callersSession(environment);
-  if (!session || isLoopback(session.source)) return;
+  if (!session || isLoopback(session.source)) return undefined;
+  const source = printAddress(session.source);
   try {
     using client: ControlClient = await connectControl(config.control.socket);
-    await client.allow(printAddress(session.source), `${2 * trial}ms`);
+    await client.allow(source, `${2 * trial}ms`);
+    return source;
   } catch (error) {
     if (!(error instanceof ControlError)) throw error;
     stderr.write(
       `warning: The address of this session is not let in meanwhile: ${harmless(error.message.split('\n')[0] ?? '')}\n`,
     );
+    return undefined;
   }
 }
 

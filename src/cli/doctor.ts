@@ -3,7 +3,7 @@
  * ways to lock oneself out. Looks and changes nothing; exit 0 when nothing is broken (warnings are not), 1 when something is.
  */
 
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
@@ -21,6 +21,7 @@ import { broken, type Diagnosis, ok, warning } from './diagnosis.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { type LoadedToml, loadPosternToml } from './load-postern-toml.ts';
 import { judgeState } from './state-lint.ts';
+import { rejectedFile } from './take-back.ts';
 import { type Format, paintFor, type Terminal } from './terminal.ts';
 import { judgeInterfaces, judgeWaysIn } from './ways-in.ts';
 import { count, harmless } from './wording.ts';
@@ -147,7 +148,11 @@ function* configuration({ shown, loaded }: Patient): Generator<Diagnosis> {
   if (config || problems.length > 0) return;
   // "postern check" without a file looks there.
   const instead = shown === DEFAULT_CONFIG && usualConfig() !== shown ? usualConfig() : undefined;
-  if (instead === undefined) yield broken('configuration', complaints.join(' '), 'Write one: postern init');
+  const rejected = rejectedFile(shown);
+  if (instead === undefined && existsSync(rejected)) {
+    const hint = `What was tried and not confirmed is ${rejected}: move it back, correct it, postern --config ${shown} apply`;
+    yield broken('configuration', complaints.join(' '), hint);
+  } else if (instead === undefined) yield broken('configuration', complaints.join(' '), 'Write one: postern init');
   else
     yield broken(
       'configuration',

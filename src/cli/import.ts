@@ -8,6 +8,7 @@ import type { Command } from 'commander';
 import { importKnockdConf } from '../config/import-knockd.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { absolute, loadKnockdConf } from './load-knockd-conf.ts';
+import { isPosternToml } from './load-postern-toml.ts';
 
 export function addImport(program: Command, end: (status: number) => void): void {
   program
@@ -16,6 +17,10 @@ export function addImport(program: Command, end: (status: number) => void): void
     .argument('[file]', 'the configuration of knockd', '/etc/knockd.conf')
     .option('-o, --output <file>', 'write it to this file, which must not be there yet; else to standard output')
     .action((file: string, options: { output?: string }) => {
+      if (isPosternToml(absolute(file))) {
+        process.stderr.write(`${file} is a postern.toml already\nhint: Look at it: postern check ${file}\n`);
+        return end(1);
+      }
       const loaded = loadKnockdConf(absolute(file), { shownAs: file, strict: false, once: true });
       if (!loaded.config) {
         for (const line of loaded.complaints) process.stderr.write(`${line}\n`);

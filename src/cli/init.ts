@@ -11,7 +11,7 @@ import { type Command, Option } from 'commander';
 import { renderUnicodeCompact } from 'uqr';
 import { generateSequence } from '../config/generated-sequence.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
-import { printProblem } from '../config/problem.ts';
+import { type Problem, printProblem } from '../config/problem.ts';
 import { printToml } from '../config/reading.ts';
 import { isLoopback, printAddress } from '../core/address.ts';
 import { printSteps, type Step } from '../core/door.ts';
@@ -20,7 +20,7 @@ import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import { createFolder } from '../platform/folder.ts';
 import { addressesOf, interfaceNames } from '../platform/interfaces.ts';
 import { listeningPorts } from '../platform/listeners.ts';
-import { applyAndWait } from './apply.ts';
+import { applyAndWait, confirmWithinOption } from './apply.ts';
 import { jsonOption, readDurationText } from './arguments.ts';
 import { controlCommand } from './ask.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
@@ -35,6 +35,7 @@ interface InitOptions {
   readonly protect?: readonly string[];
   readonly openFor?: string;
   readonly apply: boolean;
+  readonly confirmWithin: string;
   readonly json?: true;
 }
 
@@ -64,6 +65,7 @@ export function addInit(program: Command, end: (status: number) => void, termina
       new Option('--open-for <duration>', `how long it opens (usual: ${USUAL_TIME})`).argParser(readDurationText),
     )
     .option('--no-apply', 'only write the file')
+    .addOption(confirmWithinOption())
     .addOption(jsonOption())
     .action(async (options: InitOptions, command: Command) => end(await init(options, command, terminal)));
 }
@@ -78,16 +80,11 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   if (!options.yes && !terminal.question)
     return refuse('There is nobody to ask', 'Add --yes, and what is to be otherwise', 2);
   const usual = usualChoices(options, terminal);
-  const chosen = options.yes || !terminal.question ? usual : await askFor(usual, terminal.question);
-  const steps = generateSequence({
-    length: STEPS,
-    isTaken: taken(chosen.protect),
-    random: (below) => randomInt(below),
-  });
+  const chosen = options.yes || !terminal.question ? usual : await askFor(usual, terminal.question, stderr);
+  const steps = randomSteps(chosen.protect);
   const file = absolute(config);
   const text = printConfig(chosen, steps, options.state === undefined ? undefined : absolute(options.state));
-  const surroundings = { interfaces: interfaceNames() };
-  const { problems } = parsePosternToml(text, { file: config, directory: dirname(file), surroundings });
+  const problems = problemsOf(text, config);
   if (problems.length > 0) {
     for (const problem of problems) stderr.write(`${printProblem(problem)}\n`);
     return 1;
@@ -98,7 +95,10 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
       return refuse(`${config}: ${reasonOf(error)}`, 'Name another file: --config FILE');
-    return refuse(`${config} is there already`, `Edit it, or move it away: mv ${config} ${config}.old`);
+    return refuse(
+      `${config} is there already`,
+      `Edit it, then postern --config ${config} apply; or move it away: mv ${config} ${config}.old`,
+    );
   }
   const knock = `knock ${ourAddress(chosen.interface, terminal)} ${clientSteps(steps)}`;
   if (options.json) {
@@ -106,7 +106,8 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   } else {
     stdout.write(describe(config, chosen, knock));
   }
-  if (options.apply) return applyAndWait({ command, terminal, yes: options.yes === true });
+  if (options.apply)
+    return applyAndWait({ command, terminal, yes: options.yes === true, within: options.confirmWithin });
   if (!options.json) stdout.write(`Put it in force: postern --config ${config} apply\n`);
   return 0;
 }
@@ -122,13 +123,40 @@ function usualChoices({ interface: face, protect, openFor }: InitOptions, termin
   };
 }
 
-async function askFor(usual: Choices, question: (text: string) => Promise<string>): Promise<Choices> {
-  const ask = async (text: string, standard: string): Promise<string> =>
-    (await question(`${text} [${standard}]: `)).trim() || standard;
-  const face = await ask('Where do knocks come in?', usual.interface);
-  const protect = await ask('Which ports disappear?', usual.protect.join(' '));
-  const openFor = await ask('For how long does a knock open them?', usual.openFor);
-  return { interface: face, protect: protect.split(/[\s,]+/), openFor };
+/** Asks again for what cannot be used, but not for ever: nobody may be there. */
+async function askFor(
+  usual: Choices,
+  question: (text: string) => Promise<string>,
+  stderr: Terminal['stderr'],
+): Promise<Choices> {
+  let chosen = usual;
+  const ask = async (text: string, standard: string, choose: (answer: string) => Partial<Choices>): Promise<void> => {
+    for (let tries = 1; ; tries += 1) {
+      const answer = (await question(`${text} [${standard}]: `)).trim() || standard;
+      const tried = { ...chosen, ...choose(answer) };
+      const problems = problemsOf(printConfig(tried, randomSteps(tried.protect)), DEFAULT_CONFIG);
+      if (problems.length === 0 || tries >= MOST_TRIES) {
+        chosen = tried;
+        return;
+      }
+      for (const { message, hint } of problems) stderr.write(`${message}\nhint: ${hint}\n`);
+    }
+  };
+  await ask('Where do knocks come in?', usual.interface, (face) => ({ interface: face }));
+  await ask('Which ports disappear?', usual.protect.join(' '), (ports) => ({ protect: ports.split(/[\s,]+/) }));
+  await ask('For how long does a knock open them?', usual.openFor, (openFor) => ({ openFor }));
+  return chosen;
+}
+
+const MOST_TRIES = 3;
+
+function problemsOf(text: string, file: string): readonly Problem[] {
+  const surroundings = { interfaces: interfaceNames() };
+  return parsePosternToml(text, { file, directory: dirname(absolute(file)), surroundings }).problems;
+}
+
+function randomSteps(protect: readonly string[]): readonly Step[] {
+  return generateSequence({ length: STEPS, isTaken: taken(protect), random: (below) => randomInt(below) });
 }
 
 function taken(protect: readonly string[]): (step: Step) => boolean {

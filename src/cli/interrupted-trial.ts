@@ -12,6 +12,7 @@ import type { PosternConfig } from '../config/postern-config.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { readInterrupted, rejectPending } from '../store/pending-change.ts';
+import { rejectedFile } from './take-back.ts';
 
 export interface Settled {
   readonly config: PosternConfig;
@@ -38,7 +39,7 @@ export function settleInterrupted(tried: PosternConfig, text: string, last: bool
   const warnings = [`${file} was on trial when the machine went down: what was in force before is back`];
   try {
     if (last) {
-      renameSync(file, `${file}.rejected`);
+      renameSync(file, rejectedFile(file));
       writeFileSync(file, previous, { mode: 0o600 });
       rejectPending(tried.state.dir);
     }

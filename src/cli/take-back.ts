@@ -25,12 +25,22 @@ export async function takeBack(change: PendingChange, folder: string): Promise<v
   rejectPending(folder);
 }
 
+/** Where the file that was tried lies afterwards: under its own name nobody shall start it untried. */
+export function rejectedFile(file: string): string {
+  return `${file}.rejected`;
+}
+
+function layAside(file: string): void {
+  if (existsSync(file)) renameSync(file, rejectedFile(file));
+}
+
 /** There was no guard before. */
 async function removeAll({ file }: PendingChange, folder: string): Promise<void> {
   const applied = readApplied(folder);
   await stopDaemon(folder);
   await withDriver(firewallOf(applied, file), (driver) => driver.remove());
   forgetApplied(folder);
+  layAside(file);
 }
 
 /** Of the text in force; else of the file, which somebody may have edited since. */
@@ -43,7 +53,7 @@ function firewallOf(applied: string | undefined, file: string): Pick<PosternConf
 }
 
 async function putBack(file: string, previous: string): Promise<void> {
-  if (existsSync(file)) renameSync(file, `${file}.rejected`);
+  layAside(file);
   writeFileSync(file, previous, { mode: 0o600 });
   const result = parsePosternToml(previous, { file, directory: dirname(file) });
   if (!result.ok) throw new Error(`${file}: what was in force before cannot be read any more`);

@@ -38,7 +38,7 @@ export interface Attacker {
   readonly ports: readonly PortName[];
   /** How many different ones, at least. */
   readonly distinct: number;
-  /** At `last`. */
+  /** In a list as they are at its time; else at `last`. */
   readonly points: number;
 }
 
@@ -139,19 +139,23 @@ export class Attackers {
   }
 
   /** The weightiest first. */
-  list(most: number): Attacker[] {
+  list(most: number, now: number): Attacker[] {
     return [...this.#entries.values()]
       .sort((x, y) => y.weight - x.weight || y.last - x.last)
       .slice(0, most)
-      .map(({ weight: _, ...attacker }) => ({ ...attacker, ports: [...attacker.ports], doors: [...attacker.doors] }));
+      .map(({ weight: _, ...attacker }) => ({
+        ...attacker,
+        ports: [...attacker.ports],
+        doors: [...attacker.doors],
+        points: this.#left(attacker, now),
+      }));
   }
 
   #entry(source: Address, now: number): Entry {
     const key = printAddress(source);
     const known = this.#entries.get(key);
     if (known) {
-      const { limit, within } = this.#leak;
-      known.points = Math.max(0, known.points - (Math.max(0, now - known.last) * limit) / within);
+      known.points = this.#left(known, now);
       known.last = Math.max(known.last, now);
       return known;
     }
@@ -174,6 +178,12 @@ export class Attackers {
     };
     this.#entries.set(key, entry);
     return entry;
+  }
+
+  /** What has not been forgotten yet. */
+  #left({ points, last }: Pick<Attacker, 'points' | 'last'>, now: number): number {
+    const { limit, within } = this.#leak;
+    return Math.max(0, points - (Math.max(0, now - last) * limit) / within);
   }
 
   #give(entry: Entry, points: number, packets: number): void {

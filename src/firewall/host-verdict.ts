@@ -4,7 +4,7 @@ import type { HostListing } from './host-listing.ts';
 import { type Fate, type HostChain, type HostTable, type Probe, walk } from './host-rules.ts';
 import { withoutGuard } from './iptables-rules.ts';
 import { parseIptablesSave } from './iptables-save.ts';
-import { parseNftListing } from './nft-listing.ts';
+import { isOfTable, type Json, nftTables, parseNftListing } from './nft-listing.ts';
 import { TABLE } from './nft-rules.ts';
 
 const IPTABLES_TABLES = new Set(['filter', 'nat', 'mangle', 'raw', 'security']);
@@ -67,18 +67,36 @@ function chainsOnTheWay(
   );
 }
 
+interface Foreign {
+  readonly nft: readonly Json[];
+  readonly iptables: HostListing['iptables'];
+}
+
+/** Many probes ask about one listing. */
+const seen = new WeakMap<HostListing, Foreign>();
+
+/** What is not ours. */
+function foreign(listing: HostListing): Foreign {
+  const known = seen.get(listing);
+  if (known) return known;
+  const entries = listing.nft === undefined ? [] : parseNftListing(listing.nft);
+  const found = {
+    nft: entries.filter((entry) => !isOfTable(entry, 'inet', TABLE)),
+    iptables: listing.iptables.map((save) => ({ ...save, text: withoutGuard(save.text) })),
+  };
+  seen.set(listing, found);
+  return found;
+}
+
 function hostTables(listing: HostListing, probe: Probe): HostTable[] {
-  const saved = listing.iptables
+  const { nft, iptables } = foreign(listing);
+  const saved = iptables
     .filter(({ version }) => version === probe.version)
-    .flatMap(({ text, source }) => parseIptablesSave(withoutGuard(text), probe, source));
-  const native = (listing.nft === undefined ? [] : parseNftListing(listing.nft, probe))
-    .filter(({ family, name }) => !(family === 'inet' && name === TABLE))
-    .map((table) => {
-      const twin = saved.find(
-        ({ name }) => table.family !== 'inet' && IPTABLES_TABLES.has(name) && table.name === name,
-      );
-      return twin ? withoutChainsOf(twin, table) : table;
-    });
+    .flatMap(({ text, source }) => parseIptablesSave(text, probe, source));
+  const native = nftTables(nft, probe).map((table) => {
+    const twin = saved.find(({ name }) => table.family !== 'inet' && IPTABLES_TABLES.has(name) && table.name === name);
+    return twin ? withoutChainsOf(twin, table) : table;
+  });
   return [...saved, ...native];
 }
 

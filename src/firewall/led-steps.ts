@@ -10,8 +10,11 @@ import type { Finding } from './preflight.ts';
 /** Steps are judged up to here, each once. */
 const MOST_STEPS = 64;
 
-/** One warning for each step that is led away; `ledTo` says where a packet may end. */
-export function lintLedSteps(doors: readonly DoorPolicy[], ledTo: (probe: Probe) => ReadonlySet<string>): Finding[] {
+/** Step by step, a warning for each that is led away; `ledTo` says where a packet may end. */
+export function* lintLedSteps(
+  doors: readonly DoorPolicy[],
+  ledTo: (probe: Probe) => ReadonlySet<string>,
+): Generator<readonly Finding[]> {
   const steps = new Map<string, { readonly probe: Omit<Probe, 'version'>; readonly door: string }>();
   for (const { name, knock } of doors) {
     for (const { protocol, port } of knock?.steps ?? []) {
@@ -19,15 +22,10 @@ export function lintLedSteps(doors: readonly DoorPolicy[], ledTo: (probe: Probe)
       if (!steps.has(step) && steps.size < MOST_STEPS) steps.set(step, { probe: { protocol, port }, door: name });
     }
   }
-  return [...steps].flatMap(([step, { probe, door }]): Finding[] => {
+  for (const [step, { probe, door }] of steps) {
     const led = new Set(([4, 6] as const).flatMap((version) => [...ledTo({ version, ...probe })]));
-    if (led.size === 0) return [];
-    return [
-      {
-        severity: 'warning',
-        message: `Step ${step} of door "${door}" is led to ${[...led].join(', ')} by this host's own rules (DNAT): whoever uses what is there knocks`,
-        hint: 'use a port in the steps that nothing else uses',
-      },
-    ];
-  });
+    const message = `Step ${step} of door "${door}" is led to ${[...led].join(', ')} by this host's own rules (DNAT): whoever uses what is there knocks`;
+    const hint = 'use a port in the steps that nothing else uses';
+    yield led.size === 0 ? [] : [{ severity: 'warning', message, hint }];
+  }
 }

@@ -19,11 +19,23 @@ import {
   type Truth,
 } from './host-rules.ts';
 
-type Json = { readonly [key: string]: unknown };
+export type Json = { readonly [key: string]: unknown };
 
-/** The tables of the probe's family. Throws when the text is no JSON. */
-export function parseNftListing(text: string, probe: Probe): HostTable[] {
+/** What the text lists, for every probe the same. Throws when it is no JSON. */
+export function parseNftListing(text: string): readonly Json[] {
   const { nftables = [] } = JSON.parse(text) as { nftables?: readonly Json[] };
+  return nftables;
+}
+
+/** Is the entry part of this table, or the table itself? */
+export function isOfTable(entry: Json, family: string, name: string): boolean {
+  const [kind = ''] = Object.keys(entry);
+  const body = object(entry[kind]);
+  return body?.family === family && (kind === 'table' ? body.name : body.table) === name;
+}
+
+/** The tables of the probe's family. */
+export function nftTables(nftables: readonly Json[], probe: Probe): HostTable[] {
   const tables = new Map<string, { table: HostTable; chains: HostChain[] }>();
   const rulesOf = new Map<string, HostRule[]>();
   const elementsOf = new Map<string, Json>();

@@ -14,6 +14,7 @@ import {
   socket,
   watchReadable,
 } from '../platform/libc.ts';
+import { otherWork } from '../platform/timer.ts';
 import {
   decodeElements,
   decodeMeaning,
@@ -214,10 +215,6 @@ export function monitorNft(
 
 const ENOENT = 2;
 const EINTR = 4;
-
-function otherWork(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 function openSocket(): number {
   const fd = socket(AF_NETLINK, SOCK_RAW_CLOEXEC_NONBLOCK, NETLINK_NETFILTER);

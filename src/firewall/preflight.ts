@@ -7,6 +7,7 @@
 import type { DoorPolicy } from '../core/policy.ts';
 import { listeningPorts } from '../platform/listeners.ts';
 import { feedProgram } from '../platform/process.ts';
+import { otherWork } from '../platform/timer.ts';
 import { REFUSING } from './answers.ts';
 import type { Face, Guard } from './driver.ts';
 import { type HostListing, isEmpty, listHost } from './host-listing.ts';
@@ -51,18 +52,28 @@ export async function preflight(
     closed: { 4: REFUSING, 6: REFUSING },
     ...(tarpit !== undefined && { tarpit }),
   };
-  return [
+  const found = [
     ...(driver === 'nftables' ? await dryRun(guard) : []),
     ...(face === 'mirror' ? judgeMirror(listing, listeningPorts()) : []),
-    ...(isEmpty(listing) ? [unreadable] : [...judgeHost(doors, listing), ...judgeTarpit(tarpit, listing)]),
   ];
+  if (isEmpty(listing)) return [...found, unreadable];
+  for (const findings of judgements(doors, listing)) {
+    found.push(...findings);
+    // A host can have thousands of rules, and a daemon has doors to open meanwhile.
+    await otherWork();
+  }
+  return [...found, ...judgeTarpit(tarpit, listing)];
 }
 
 /** The findings about the host's rules. */
 export function judgeHost(doors: readonly DoorPolicy[], listing: HostListing): Finding[] {
-  const segments = portSegments(doors).slice(0, MOST_SEGMENTS);
-  const steps = lintLedSteps(doors, (probe) => verdictOf(listing, probe).led);
-  return [...segments.flatMap((segment) => judgeSegment(segment, listing)), ...steps];
+  return [...judgements(doors, listing)].flat();
+}
+
+/** One by one, because each takes its time. */
+function* judgements(doors: readonly DoorPolicy[], listing: HostListing): Generator<readonly Finding[]> {
+  for (const segment of portSegments(doors).slice(0, MOST_SEGMENTS)) yield judgeSegment(segment, listing);
+  yield* lintLedSteps(doors, (probe) => verdictOf(listing, probe).led);
 }
 
 function judgeSegment(segment: PortSegment, listing: HostListing): Finding[] {

@@ -67,7 +67,7 @@ export class Strangers {
 
   /** The weightiest first. */
   list(most: number): readonly Attacker[] {
-    return this.#attackers.list(most);
+    return this.#attackers.list(most, this.#ports.wallNow());
   }
 
   isTrusted(source: Address): boolean {

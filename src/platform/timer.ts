@@ -11,3 +11,8 @@ export function after(delay: number, call: () => void): () => void {
   wait(Math.max(0, delay));
   return () => clearTimeout(timer);
 }
+
+/** Lets what else waits for the event loop have its turn. */
+export function otherWork(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

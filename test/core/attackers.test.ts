@@ -38,7 +38,7 @@ describe('attackers', () => {
       attackers.failed(MALLORY, 'ssh', count, true);
       attackers.denied(MALLORY, `door${count}`, count);
     }
-    const { points, failed, denied, doors, since, last } = attackers.list(1)[0]!;
+    const { points, failed, denied, doors, since, last } = attackers.list(1, 19)[0]!;
     assert.deepEqual([points, failed, denied, doors.length, since, last], [0, 20, 20, 8, 0, 19]);
     assert.deepEqual(doors.slice(0, 3), ['ssh', 'door0', 'door1']);
   });
@@ -60,6 +60,10 @@ describe('attackers', () => {
     attackers.touched(sighting({ traps: 2 }), 0);
     assert.equal(points(5000), 5);
     assert.equal(points(0), 5);
+    assert.deepEqual(
+      [5000, 6000, 60_000].map((now) => attackers.list(1, now)[0]!.points),
+      [5, 4, 0],
+    );
     assert.equal(points(60_000), 0);
     attackers.touched(sighting({ traps: 2 }), 60_000);
     attackers.forgive(MALLORY);
@@ -70,7 +74,7 @@ describe('attackers', () => {
     const attackers = new Attackers({ seed: SEED }, LEAK);
     attackers.touched(sighting({ traps: 1, ports: tcpPorts(23, 1) }), 1000);
     attackers.touched(sighting({ closed: 3, ports: tcpPorts(22, 1) }), 2000);
-    const [first] = attackers.list(10);
+    const [first] = attackers.list(10, 2000);
     assert.deepEqual(
       { ...first, source: printAddress(first!.source) },
       {
@@ -101,7 +105,7 @@ describe('attackers', () => {
     assert.deepEqual([attacker.failed, attacker.since, attacker.last, attackers.size], [4, 1, 3, 1]);
     attackers.touched(sighting({ source: ipv4(7), unused: 7 }), 4);
     assert.deepEqual(
-      attackers.list(2).map(({ failed }) => failed),
+      attackers.list(2, 4).map(({ failed }) => failed),
       [4, 0],
     );
   });
@@ -113,7 +117,7 @@ describe('attackers', () => {
       attackers.touched(sighting({ source: ipv4(0x0b00_0000 + (turn >> 3)), closed: 1 }), 41 + turn);
     }
     assert.equal(attackers.size, 64);
-    assert.equal(printAddress(attackers.list(1)[0]!.source), '10.77.1.9');
+    assert.equal(printAddress(attackers.list(1, 10_041)[0]!.source), '10.77.1.9');
   });
 
   test('who gave way and comes back does not begin at nothing', () => {

@@ -9,7 +9,7 @@ import type { HostListing } from '../../src/firewall/host-listing.ts';
 import type { Probe } from '../../src/firewall/host-rules.ts';
 import { walk } from '../../src/firewall/host-rules.ts';
 import { parseIptablesSave } from '../../src/firewall/iptables-save.ts';
-import { parseNftListing } from '../../src/firewall/nft-listing.ts';
+import { nftTables, parseNftListing } from '../../src/firewall/nft-listing.ts';
 import { judgeHost, judgeMirror, preflight } from '../../src/firewall/preflight.ts';
 import { doorPolicy } from '../support/firewall-contract.ts';
 
@@ -114,7 +114,7 @@ describe('nft listings', () => {
       ],
     });
   const fates = (expr: object[], probe = SSH): string[] => {
-    const [table] = parseNftListing(listing(expr), probe);
+    const [table] = nftTables(parseNftListing(listing(expr)), probe);
     return [...walk(table!, table!.chains[0]!).fates].sort();
   };
   const match = (left: object, right: unknown, op = '=='): object => ({ match: { op, left, right } });
@@ -200,7 +200,7 @@ describe('nft listings', () => {
     const key = { concat: [{ payload: { protocol: 'ip', field: 'daddr' } }, dport] };
     const pair = (port: number): object => ({ concat: ['198.51.100.1', port] });
     const ledTo = (...expr: object[]): string[] => {
-      const [table] = parseNftListing(listing(expr), SSH);
+      const [table] = nftTables(parseNftListing(listing(expr)), SSH);
       return [...walk(table!, table!.chains[0]!).led];
     };
     const map = (of: object, ...set: unknown[][]): object => ({ dnat: { addr: { map: { key: of, data: { set } } } } });
