@@ -81,6 +81,7 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
     return refuse('There is nobody to ask', 'Add --yes, and what is to be otherwise', 2);
   const usual = usualChoices(options, terminal);
   const chosen = options.yes || !terminal.question ? usual : await askFor(usual, terminal.question, stderr);
+  if (!chosen) return 1;
   const steps = randomSteps(chosen.protect);
   const file = absolute(config);
   const text = printConfig(chosen, steps, options.state === undefined ? undefined : absolute(options.state));
@@ -123,29 +124,35 @@ function usualChoices({ interface: face, protect, openFor }: InitOptions, termin
   };
 }
 
-/** Asks again for what cannot be used, but not for ever: nobody may be there. */
+/** Asks again for what cannot be used, but not for ever: undefined when nobody knows. */
 async function askFor(
   usual: Choices,
   question: (text: string) => Promise<string>,
   stderr: Terminal['stderr'],
-): Promise<Choices> {
+): Promise<Choices | undefined> {
   let chosen = usual;
-  const ask = async (text: string, standard: string, choose: (answer: string) => Partial<Choices>): Promise<void> => {
-    for (let tries = 1; ; tries += 1) {
+  const ask = async (
+    text: string,
+    standard: string,
+    choose: (answer: string) => Partial<Choices>,
+  ): Promise<boolean> => {
+    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
       const answer = (await question(`${text} [${standard}]: `)).trim() || standard;
       const tried = { ...chosen, ...choose(answer) };
       const problems = problemsOf(printConfig(tried, randomSteps(tried.protect)), DEFAULT_CONFIG);
-      if (problems.length === 0 || tries >= MOST_TRIES) {
+      if (problems.length === 0) {
         chosen = tried;
-        return;
+        return true;
       }
       for (const { message, hint } of problems) stderr.write(`${message}\nhint: ${hint}\n`);
     }
+    return false;
   };
-  await ask('Where do knocks come in?', usual.interface, (face) => ({ interface: face }));
-  await ask('Which ports disappear?', usual.protect.join(' '), (ports) => ({ protect: ports.split(/[\s,]+/) }));
-  await ask('For how long does a knock open them?', usual.openFor, (openFor) => ({ openFor }));
-  return chosen;
+  const answered =
+    (await ask('Where do knocks come in?', usual.interface, (face) => ({ interface: face }))) &&
+    (await ask('Which ports disappear?', usual.protect.join(' '), (ports) => ({ protect: ports.split(/[\s,]+/) }))) &&
+    (await ask('For how long does a knock open them?', usual.openFor, (openFor) => ({ openFor })));
+  return answered ? chosen : undefined;
 }
 
 const MOST_TRIES = 3;
