@@ -153,7 +153,10 @@ describe('the lock-out drill', { skip }, () => {
         assert.equal((await control.status()).trial?.file, file());
         const { status } = await type('postern confirm', `${client.address4} 50123 ${server.address4} 22`);
         assert.equal(status, 1, 'whoever has not knocked cannot confirm');
-        assert.match((await trial.ended).stdout, /^not confirmed: what was in force before is back, what was tried is \S+\.rejected$/m);
+        assert.match(
+          (await trial.ended).stdout,
+          /^not confirmed: what was in force before is back, what was tried is \S+\.rejected$/m,
+        );
         assert.equal(await isIn(), true);
         for (let waited = 0; waited < PATIENCE && daemonPid() !== undefined; waited += 50) await sleep(50);
         assert.equal(daemonPid(), undefined);
