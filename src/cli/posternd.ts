@@ -10,6 +10,7 @@ import { type ControlServer, serveControl } from '../control/server.ts';
 import { SocketError } from '../control/socket-file.ts';
 import { type FirewallDriver, FirewallError } from '../firewall/driver.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
+import { startCaged } from '../keeper/caged-start.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { DaemonLog } from '../keeper/daemon-log.ts';
 import { guardLock, lockAfterGuard } from '../keeper/guard-lock.ts';
@@ -18,21 +19,12 @@ import { limitStrangers } from '../keeper/log-limit.ts';
 import { onTrial, Trial } from '../keeper/trial.ts';
 import { Warden } from '../keeper/warden.ts';
 import { startWatchdog } from '../keeper/watchdog.ts';
-import {
-  CAP_CHOWN,
-  CAP_DAC_READ_SEARCH,
-  CAP_KILL,
-  CAP_NET_ADMIN,
-  CAP_NET_RAW,
-  CAP_SETGID,
-  CAP_SETUID,
-  hasCapability,
-} from '../platform/capabilities.ts';
+import { Zygote } from '../keeper/zygote.ts';
+import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { openJournald } from '../platform/journald.ts';
 import { notify, notifyReloading, takeWatchdogTime } from '../platform/notify.ts';
-import { shedCapabilities } from '../platform/shedding.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
@@ -45,6 +37,7 @@ import { forgetInterrupted, type Settled, settleInterrupted } from './interrupte
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { posterndProgram } from './posternd-command.ts';
+import { hasHooks, type Privileges, reducePrivileges } from './posternd-privileges.ts';
 import { readVersion } from './version.ts';
 
 interface Given {
@@ -54,19 +47,9 @@ interface Given {
   readonly guardOnly: boolean;
 }
 
-/**
- * What the keeper needs: firewall and packet sockets; for the watcher, to be somebody else and to be ended; files of its configuration, and the
- * group of its socket.
- */
-const KEPT_CAPABILITIES = [
-  CAP_NET_ADMIN,
-  CAP_NET_RAW,
-  CAP_SETUID,
-  CAP_SETGID,
-  CAP_KILL,
-  CAP_DAC_READ_SEARCH,
-  CAP_CHOWN,
-];
+/** A daemon that has given capabilities up cannot have them back. */
+const HOOKS_WITHOUT =
+  'Hooks have the capabilities that the daemon has kept, CAP_NET_ADMIN and CAP_NET_RAW, until posternd is started anew';
 
 /** Runs the daemon; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -87,15 +70,14 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (!loaded.config) return 1;
   const asked = { config: loaded.config, text: loaded.text ?? '', warnings: [] };
   const { config } = settleInterrupted(asked.config, asked.text, false) ?? asked;
-  // Hooks are the administrator's own programs: they run as root can.
-  if (!config.doors.some(({ hooks }) => hooks.onOpen || hooks.onClose)) shedCapabilities(KEPT_CAPABILITIES);
+  const privileges = await reducePrivileges(config, [absolute(given.config)], { confines: !given.guardOnly });
   try {
     if (given.guardOnly) {
       process.stdout.write(`${await installGuard(config)}\n`);
       return 0;
     }
-    // Not before: to shed them may have begun this program anew.
-    return await run(given, settleInterrupted(asked.config, asked.text, true) ?? asked);
+    // Not before: to give up privileges may have begun this program anew.
+    return await run(given, settleInterrupted(asked.config, asked.text, true) ?? asked, privileges);
   } catch (error) {
     if (!(error instanceof CaptureError) && !(error instanceof FirewallError)) throw error;
     process.stderr.write(`posternd: ${error instanceof CaptureError ? error.plain : error.message}\n`);
@@ -103,7 +85,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function run(given: Given, { config, text, warnings: doubts }: Settled): Promise<number> {
+async function run(given: Given, { config, text, warnings: doubts }: Settled, privileges: Privileges): Promise<number> {
   keepDescriptorsPrivate();
   if (process.platform === 'linux' && !hasCapability(CAP_NET_ADMIN)) {
     process.stderr.write(
@@ -119,9 +101,14 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled): P
     return 1;
   }
   const { state, warnings } = openState(config.state.dir, { wallNow, after, warn }, retentionOf(config));
-  for (const text of [...doubts, ...warnings]) warn(text);
+  for (const text of [...doubts, ...privileges.warnings, ...warnings]) warn(text);
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
+  const end = (reason: string): void => {
+    journal.error(reason);
+    finish(1);
+  };
+  const zygote = privileges.zygote && new Zygote(privileges.zygote, { after, over: end });
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
   const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
@@ -151,7 +138,14 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled): P
         if (objection !== undefined) throw new Refusal(objection);
         read = next.text ?? '';
         const onTrialNow = next.text === inForce ? trial.status() : undefined;
-        return { config: next.config, warnings: [...next.complaints, ...(onTrialNow ? [onTrial(onTrialNow)] : [])] };
+        return {
+          config: next.config,
+          warnings: [
+            ...next.complaints,
+            ...(onTrialNow ? [onTrial(onTrialNow)] : []),
+            ...(zygote && hasHooks(next.config) ? [HOOKS_WITHOUT] : []),
+          ],
+        };
       },
       loaded: (next) => {
         journal.configure(next.log);
@@ -164,10 +158,8 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled): P
         void findings.lookUp(next, next.firewall.face);
       },
       face: (current) => (current === config ? firstFace : resolveFace(current.firewall.face)),
-      over: (reason) => {
-        journal.error(reason);
-        finish(1);
-      },
+      startCaged: zygote?.start ?? startCaged,
+      over: end,
     },
     config,
   );
@@ -215,6 +207,7 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled): P
   await control?.close();
   trial.release();
   await warden.stop();
+  zygote?.close();
   for (const release of locked) release();
   return leaveSoon(status);
 }

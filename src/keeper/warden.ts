@@ -28,6 +28,7 @@ import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
 import { type Admission, admit } from './admission.ts';
 import { readGuest, readSource } from './asked-source.ts';
+import type { StartCaged } from './caged-start.ts';
 import { describeConfinement } from './confinement-shown.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
@@ -37,10 +38,12 @@ import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
 import { Tarpit } from './tarpit.ts';
+import { tarpitSystem } from './tarpit-system.ts';
 import { Visitors } from './visitors.ts';
 import {
   changedFixedParts,
   countDoors,
+  doorNamed,
   interfacesOf,
   type NativeDoor,
   nativeDoors,
@@ -63,6 +66,8 @@ export interface WardenPorts {
   /** A configuration that was loaded is in force. */
   readonly loaded: (config: PosternConfig) => void;
   readonly face: (config: PosternConfig) => Promise<Face>;
+  /** By whom watcher and tarpit are started. */
+  readonly startCaged: StartCaged;
   /** For `status`: a configuration on trial, and what else holds at the moment. */
   readonly trial: () => Status['trial'];
   readonly warnings: () => Promise<readonly string[]>;
@@ -99,7 +104,7 @@ export class Warden implements Controlled {
     this.#ports = ports;
     this.#started = config;
     this.#config = config;
-    const record = (event: HistoryEvent): void => void this.record(event);
+    const { record } = this;
     const hooks = new Hooks(record, () => this.#config.firewall.ipv6Prefix);
     this.#grants = new Grants(
       {
@@ -127,7 +132,7 @@ export class Warden implements Controlled {
       },
       config,
     );
-    this.#tarpit = new Tarpit({ warn: (detail) => record({ type: 'warned', detail }), monotonicNow, after });
+    this.#tarpit = new Tarpit({ warn: this.#warn, system: tarpitSystem(ports.startCaged), monotonicNow, after });
   }
 
   /** Closes the doors, brings grants back, listens. Resolves when the first knock may come; rejects when the firewall refuses. */
@@ -137,6 +142,7 @@ export class Warden implements Controlled {
     const interfaces = interfacesOf(this.#config);
     this.#listening = new Listening<NativeDoor>({
       source: { kind: process.platform === 'linux' ? 'ring' : 'tcpdump', interfaces },
+      startCaged: this.#ports.startCaged,
       doors: nativeDoors(this.#config),
       ipv6: true,
       packets: false,
@@ -149,11 +155,11 @@ export class Warden implements Controlled {
       ready: resolve,
       died: (how) => {
         this.#restarts++;
-        this.record({ type: 'warned', detail: `the watcher ${how}, another was started` });
+        this.#warn(`the watcher ${how}, another was started`);
       },
-      complained: (line) => this.record({ type: 'warned', detail: `watcher: ${line}` }),
+      complained: (line) => this.#warn(`watcher: ${line}`),
       over: (reason) => this.#ports.over(reason ?? 'the capture ended'),
-      relaxed: (given) => this.record({ type: 'warned', detail: `the capture filter is relaxed: ${given.join(', ')}` }),
+      relaxed: (given) => this.#warn(`the capture filter is relaxed: ${given.join(', ')}`),
     });
     this.#face = await this.#ports.face(this.#config);
     // From before the installation on, so that nobody removes the guard in between.
@@ -323,8 +329,7 @@ export class Warden implements Controlled {
   }
 
   #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<Admission> {
-    const record = (event: HistoryEvent): void => void this.record(event);
-    return admit({ visitors: this.#visitors, grants: this.#grants, record }, door, source, how);
+    return admit({ visitors: this.#visitors, grants: this.#grants, record: this.record }, door, source, how);
   }
 
   /** Somebody removed the guard: back it goes, at once and as often as it takes. */
@@ -340,8 +345,7 @@ export class Warden implements Controlled {
         this.record({ type: 'restored' });
         this.#lostTold = false;
       } catch (error) {
-        const detail = `the guard was removed and cannot be put back: ${(error as Error).message}`;
-        if (!this.#lostTold) this.record({ type: 'warned', detail });
+        if (!this.#lostTold) this.#warn(`the guard was removed and cannot be put back: ${(error as Error).message}`);
         this.#lostTold = true;
         after(RESTORE_AGAIN, () => this.#restore());
       }
@@ -367,8 +371,7 @@ export class Warden implements Controlled {
         return this.#visitors.sighted(event.sighting);
       case 'confined': {
         this.#confinement = describeConfinement(event.confinement);
-        if (event.changed)
-          for (const note of event.confinement.notes) this.record({ type: 'warned', detail: `watcher: ${note}` });
+        if (event.changed) for (const note of event.confinement.notes) this.#warn(`watcher: ${note}`);
         return;
       }
       default:
@@ -377,22 +380,20 @@ export class Warden implements Controlled {
   }
 
   /** Writes an event down, and tells whoever follows. */
-  record(event: HistoryEvent): void {
+  readonly record = (event: HistoryEvent): void => {
     const entry = this.#ports.state.history.append(event);
     if (isByHand(event)) this.#ports.state.history.flush();
     this.#ports.say(event, entry);
     this.#tell({ kind: 'history', entry });
-  }
+  };
+
+  readonly #warn = (detail: string): void => this.record({ type: 'warned', detail });
 
   #tell(event: LiveEvent): void {
     for (const heard of this.#listeners) heard(event);
   }
 
   #door(name: string): DoorPolicy {
-    const door = this.#config.doors.find((each) => each.name === name);
-    if (door) return door;
-    const names = this.#config.doors.map((each) => each.name);
-    const there = names.length === 1 ? 'is' : 'are';
-    throw new Refusal(`There is no door "${name}": there ${there} ${names.join(', ') || 'none'}`);
+    return doorNamed(name, this.#config);
   }
 }

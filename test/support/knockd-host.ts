@@ -129,7 +129,7 @@ export function descendantsOf(pid: number): number[] {
 }
 
 export function watcherOf(pid: number): number {
-  const found = childrenOf(pid).find((child) => commandLine(child).includes('watcher'));
+  const found = descendantsOf(pid).find((child) => commandLine(child).includes('watcher'));
   if (found === undefined) throw new Error('There is no watcher');
   return found;
 }
