@@ -86,11 +86,12 @@ async function startOpenrc(host: Host, unpacked: string): Promise<Machine> {
   });
 }
 
-/** Puts the scripts where the table of doc/service.md says. */
+/** Puts the scripts where the table of doc/service.md says, and Node where a distribution does not have its own. */
 export async function installScripts(machine: Machine): Promise<void> {
   const scripts = `cd ${PACKAGE}/packaging/openrc
     install -m 755 posternd.initd /etc/init.d/posternd
     install -m 755 postern-guard.initd /etc/init.d/postern-guard
-    install -D -m 644 posternd.confd /etc/conf.d/posternd`;
+    install -D -m 644 posternd.confd /etc/conf.d/posternd
+    [ ! -e /usr/bin/node ] || mv /usr/bin/node /usr/local/bin/`;
   await machine.exec(['sh', '-exc', scripts]);
 }
