@@ -104,6 +104,10 @@ describe('under OpenRC', { skip: openrcUnavailable('ps') }, () => {
   });
 
   test('after a restart of the machine doors are closed before there is a network, but those that are to be open', async () => {
+    // Settings of the daemon are the guard's, too.
+    const elsewhere = '/etc/postern/gate.toml';
+    await run('mv', CONFIG, elsewhere);
+    await stage.write('/etc/conf.d/posternd', `posternd_config="${elsewhere}"\n`);
     await stage.machine.reboot(['openrc-shutdown', '--reboot', 'now']);
     const rules = await stage.read('/run/rules-before-network');
     assert.match(rules, /elements = \{ 22 : goto tcp4_22 \}/);
