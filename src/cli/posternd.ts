@@ -125,6 +125,7 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled): P
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
   const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
+  const strangers = limitStrangers(journal, monotonicNow);
   let standing = doubts;
   let inForce = text;
   let read = text;
@@ -142,8 +143,8 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled): P
       version: readVersion(),
       trial: () => trial.status(),
       warnings: async () => [...standing, ...warnings, ...(await findings.lines())],
-      say: limitStrangers((event, entry) => journal.event(event, entry), monotonicNow),
-      whisper: (stage) => journal.stage(stage),
+      say: strangers.event,
+      whisper: strangers.stage,
       load: () => {
         const next = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
         if (!next.config) throw new Refusal([...next.complaints, 'The configuration is unchanged'].join('\n'));

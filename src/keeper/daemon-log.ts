@@ -11,7 +11,7 @@ import { closeSync, fstatSync, openSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { PosternConfig } from '../config/postern-config.ts';
 import { type WireStage, wireTime } from '../control/wire-event.ts';
-import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
+import type { HistoryEntry, HistoryEvent, HistoryType } from '../core/history.ts';
 import { createFolder } from '../platform/folder.ts';
 import type { Journald, JournaldFields } from '../platform/journald.ts';
 import type { Syslog } from '../platform/syslog.ts';
@@ -78,16 +78,20 @@ export class DaemonLog {
     if (problem !== undefined) this.error(`warning: Cannot open the log file ${settings.file}: ${problem}`);
   }
 
+  /** Is an event of this type, or a knock on the way, within the level? */
+  shows(what: HistoryType | 'stage'): boolean {
+    return matters(what === 'stage' ? 'debug' : levelOf({ type: what }), this.#settings.level);
+  }
+
   /** `entry`: as it was recorded, if it was. */
   event(event: HistoryEvent, entry?: HistoryEntry): void {
-    const level = levelOf(event);
-    if (!matters(level, this.#settings.level)) return;
-    this.#tell(this.#eventLine(event, level, entry), this.#ports.stdout);
+    if (!this.shows(event.type)) return;
+    this.#tell(this.#eventLine(event, levelOf(event), entry), this.#ports.stdout);
   }
 
   /** A knock on the way. */
   stage(stage: Omit<WireStage, 'type' | 'time'> & { readonly time: number }): void {
-    if (!matters('debug', this.#settings.level)) return;
+    if (!this.shows('stage')) return;
     const { time, door, source, stage: reached, of } = stage;
     this.#tell(
       {
