@@ -30,7 +30,7 @@ import {
 } from '../platform/capabilities.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
-import { openJournald } from '../platform/journald.ts';
+import { leadsToJournal, openJournald } from '../platform/journald.ts';
 import { notify, notifyReloading, takeWatchdogTime } from '../platform/notify.ts';
 import { shedCapabilities } from '../platform/shedding.ts';
 import { openSyslog } from '../platform/syslog.ts';
@@ -83,19 +83,23 @@ export async function main(argv: readonly string[]): Promise<number> {
     strict: given.strict,
     starting: true,
   });
-  for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
-  if (!loaded.config) return 1;
+  const complain = (): void => loaded.complaints.forEach((line) => void process.stderr.write(`${line}\n`));
+  if (!loaded.config) {
+    complain();
+    return 1;
+  }
   const asked = { config: loaded.config, text: loaded.text ?? '', warnings: [] };
   const { config } = settleInterrupted(asked.config, asked.text, false) ?? asked;
   // Hooks are the administrator's own programs: they run as root can.
   if (!config.doors.some(({ hooks }) => hooks.onOpen || hooks.onClose)) shedCapabilities(KEPT_CAPABILITIES);
   try {
     if (given.guardOnly) {
+      complain();
       process.stdout.write(`${await installGuard(config)}\n`);
       return 0;
     }
     // Not before: to shed them may have begun this program anew.
-    return await run(given, settleInterrupted(asked.config, asked.text, true) ?? asked);
+    return await run(given, settleInterrupted(asked.config, asked.text, true) ?? asked, loaded.complaints);
   } catch (error) {
     if (!(error instanceof CaptureError) && !(error instanceof FirewallError)) throw error;
     process.stderr.write(`posternd: ${error instanceof CaptureError ? error.plain : error.message}\n`);
@@ -103,7 +107,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function run(given: Given, { config, text, warnings: doubts }: Settled): Promise<number> {
+async function run(
+  given: Given,
+  { config, text, warnings: doubts }: Settled,
+  complaints: readonly string[],
+): Promise<number> {
   keepDescriptorsPrivate();
   if (process.platform === 'linux' && !hasCapability(CAP_NET_ADMIN)) {
     process.stderr.write(
@@ -112,14 +120,15 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled): P
     return 1;
   }
   const journal = openLog(given, config);
-  const warn = (text: string): void => journal.error(`warning: ${text}`);
+  // A problem of the file is printed with its place first, in the log the word is.
+  const warn = (text: string): void => journal.error(`warning: ${text.replace(/^([^\n]*?): warning: /, '$1: ')}`);
   const locked = lockAll(config.state.dir, warn);
   if (typeof locked === 'string') {
     process.stderr.write(`posternd: ${locked}\n`);
     return 1;
   }
   const { state, warnings } = openState(config.state.dir, { wallNow, after, warn }, retentionOf(config));
-  for (const text of [...doubts, ...warnings]) warn(text);
+  for (const text of [...complaints, ...doubts, ...warnings]) warn(text);
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
@@ -278,6 +287,7 @@ function openLog(given: Given, config: PosternConfig): DaemonLog {
   const ports = {
     stdout: (text: string) => void process.stdout.write(text),
     stderr: (text: string) => void process.stderr.write(text),
+    stderrIsJournal: leadsToJournal(2),
     wallNow,
     openSyslog: () => openSyslog('posternd'),
     openJournald,

@@ -5,6 +5,7 @@
  * value's length as 64 bits little-endian, the value and a newline. So no value can pass for another field.
  */
 
+import { fstatSync } from 'node:fs';
 import { close, connect, sendto, socket } from './libc.ts';
 import { unixAddress } from './unix-address.ts';
 
@@ -54,6 +55,16 @@ export function openJournald(path = '/run/systemd/journal/socket'): Journald {
     },
     close: release,
   };
+}
+
+/** Has systemd connected this descriptor to the journal? sd-daemon(3): JOURNAL_STREAM is its device and inode. */
+export function leadsToJournal(fd: number, env: NodeJS.ProcessEnv = process.env): boolean {
+  try {
+    const { dev, ino } = fstatSync(fd);
+    return env.JOURNAL_STREAM === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
 }
 
 /** The datagram of an entry. */
