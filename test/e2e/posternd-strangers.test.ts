@@ -169,7 +169,7 @@ describe('strangers before posternd', { skip }, () => {
     assert.deepEqual([await reaches(MALLORY, 80), await reaches(ALICE, 22)], [false, true]);
   });
 
-  test('while it observes everything passes and is told; a reload guards', async () => {
+  test('while it observes everything passes and is told; a reload guards, and bans at once who has the points for it', async () => {
     await using daemon = await startPosternd(server, { doors: sshDoor('30s') + BAN, top: `mode = "observe"\n${TOP}` });
     assert.ok(await reaches(MALLORY, 22));
     const told = await eventually(async () => (await daemon.history()).find(({ type }) => type === 'refused'), Boolean);
@@ -179,6 +179,7 @@ describe('strangers before posternd', { skip }, () => {
     assert.deepEqual([await banned(daemon), await reaches(MALLORY, 22)], [[], true]);
     daemon.write(sshDoor('30s') + BAN, TOP);
     await daemon.ask((control) => control.reload());
-    assert.equal(await reaches(MALLORY, 22), false);
+    assert.ok(await isBanned(daemon, MALLORY));
+    assert.deepEqual([await reaches(MALLORY, 22), await reaches(ALICE, 80)], [false, true]);
   });
 });
