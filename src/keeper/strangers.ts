@@ -10,11 +10,11 @@
  */
 
 import type { BanSettings } from '../config/postern-config.ts';
-import { type Address, family, isLinkLocal, printAddress } from '../core/address.ts';
+import { type Address, isLinkLocal, printAddress } from '../core/address.ts';
 import { type Attacker, Attackers, type Leak, type Verdict } from '../core/attackers.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
-import { contains, type DoorPolicy, networkOf, type Prefix } from '../core/policy.ts';
+import { blockOf, contains, type DoorPolicy, type Prefix } from '../core/policy.ts';
 import type { PortName, Sighting } from '../core/sightings.ts';
 import type { TimedSources } from './timed-sources.ts';
 
@@ -217,8 +217,7 @@ export class Strangers {
   }
 
   #block(source: Address): Prefix {
-    const length = family(source) === 4 ? 32 : this.#settings.ipv6Prefix;
-    return { address: networkOf(source, length), length };
+    return blockOf(source, this.#settings.ipv6Prefix);
   }
 }
 
