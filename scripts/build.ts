@@ -15,9 +15,9 @@ const ENTRIES = [
   'cli/posternd',
   'cli/knockd',
   'cli/knock',
-  'watcher/confine',
+  'cage/confine',
+  'cage/zygote',
   'watcher/main',
-  'tarpit/confine',
   'tarpit/main',
   'keeper/closer',
 ] as const;

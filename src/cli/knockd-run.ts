@@ -9,6 +9,7 @@ import { constants, openSync, statSync } from 'node:fs';
 import type { KnockdConfig } from '../config/knockd-conf.ts';
 import { printExpressions } from '../config/knockd-expression.ts';
 import { type Address, printAddress } from '../core/address.ts';
+import { startCaged } from '../keeper/caged-start.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { type CommandDoors, type GuardLog, openCommandDoors } from '../keeper/command-doors.ts';
 import { Journal, reasonOf } from '../keeper/journal.ts';
@@ -79,6 +80,7 @@ export async function runKnockd(start: KnockdStart): Promise<number> {
     await tryCapture(source);
     listening = new Listening({
       source,
+      startCaged,
       doors: commandDoors(config.doors, dry),
       ipv6: options.ipv6,
       packets: options.debug,

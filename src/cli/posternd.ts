@@ -9,6 +9,7 @@ import { type ControlServer, serveControl } from '../control/server.ts';
 import { SocketError } from '../control/socket-file.ts';
 import { type FirewallDriver, FirewallError } from '../firewall/driver.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
+import { startCaged } from '../keeper/caged-start.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { DaemonLog } from '../keeper/daemon-log.ts';
 import { guardLock } from '../keeper/guard-lock.ts';
@@ -18,21 +19,12 @@ import { lockState } from '../keeper/state-lock.ts';
 import { onTrial, Trial } from '../keeper/trial.ts';
 import { Warden } from '../keeper/warden.ts';
 import { startWatchdog } from '../keeper/watchdog.ts';
-import {
-  CAP_CHOWN,
-  CAP_DAC_READ_SEARCH,
-  CAP_KILL,
-  CAP_NET_ADMIN,
-  CAP_NET_RAW,
-  CAP_SETGID,
-  CAP_SETUID,
-  hasCapability,
-} from '../platform/capabilities.ts';
+import { Zygote, type ZygoteLine } from '../keeper/zygote.ts';
+import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { leadsToJournal, openJournald } from '../platform/journald.ts';
 import { notify, notifyReloading, takeWatchdogTime } from '../platform/notify.ts';
-import { shedCapabilities } from '../platform/shedding.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
@@ -45,6 +37,7 @@ import { forgetInterrupted, type Settled, settleInterrupted } from './interrupte
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { posterndProgram } from './posternd-command.ts';
+import { hasHooks, reducePrivileges } from './posternd-privileges.ts';
 import { readVersion } from './version.ts';
 
 interface Given {
@@ -54,19 +47,9 @@ interface Given {
   readonly guardOnly: boolean;
 }
 
-/**
- * What the keeper needs: firewall and packet sockets; for the watcher, to be somebody else and to be ended; files of its configuration, and the
- * group of its socket.
- */
-const KEPT_CAPABILITIES = [
-  CAP_NET_ADMIN,
-  CAP_NET_RAW,
-  CAP_SETUID,
-  CAP_SETGID,
-  CAP_KILL,
-  CAP_DAC_READ_SEARCH,
-  CAP_CHOWN,
-];
+/** A daemon that has given capabilities up cannot have them back. */
+const HOOKS_WITHOUT =
+  'Hooks have the capabilities that the daemon has kept, CAP_NET_ADMIN and CAP_NET_RAW, until posternd is started anew';
 
 /** Runs the daemon; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -90,16 +73,17 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   const asked = { config: loaded.config, text: loaded.text ?? '', warnings: [] };
   const { config } = settleInterrupted(asked.config, asked.text, false) ?? asked;
-  // Hooks are the administrator's own programs: they run as root can.
-  if (!config.doors.some(({ hooks }) => hooks.onOpen || hooks.onClose)) shedCapabilities(KEPT_CAPABILITIES);
+  const privileges = await reducePrivileges(config, [absolute(given.config)], { confines: !given.guardOnly });
   try {
     if (given.guardOnly) {
       complain();
       process.stdout.write(`${await installGuard(config)}\n`);
       return 0;
     }
-    // Not before: to shed them may have begun this program anew.
-    return await run(given, settleInterrupted(asked.config, asked.text, true) ?? asked, loaded.complaints);
+    // Not before: to give up privileges may have begun this program anew.
+    const settled = settleInterrupted(asked.config, asked.text, true) ?? asked;
+    const doubts = [...settled.warnings, ...privileges.warnings];
+    return await run(given, { ...settled, warnings: doubts }, loaded.complaints, privileges.zygote);
   } catch (error) {
     if (!(error instanceof CaptureError) && !(error instanceof FirewallError)) throw error;
     process.stderr.write(`posternd: ${error instanceof CaptureError ? error.plain : error.message}\n`);
@@ -111,6 +95,7 @@ async function run(
   given: Given,
   { config, text, warnings: doubts }: Settled,
   complaints: readonly string[],
+  line: ZygoteLine | undefined,
 ): Promise<number> {
   keepDescriptorsPrivate();
   if (process.platform === 'linux' && !hasCapability(CAP_NET_ADMIN)) {
@@ -131,6 +116,11 @@ async function run(
   for (const text of [...complaints, ...doubts, ...warnings]) warn(text);
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
+  const end = (reason: string): void => {
+    journal.error(reason);
+    finish(1);
+  };
+  const zygote = line && new Zygote(line, { after, over: end });
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
   const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
@@ -161,7 +151,14 @@ async function run(
         if (objection !== undefined) throw new Refusal(objection);
         read = next.text ?? '';
         const onTrialNow = next.text === inForce ? trial.status() : undefined;
-        return { config: next.config, warnings: [...next.complaints, ...(onTrialNow ? [onTrial(onTrialNow)] : [])] };
+        return {
+          config: next.config,
+          warnings: [
+            ...next.complaints,
+            ...(onTrialNow ? [onTrial(onTrialNow)] : []),
+            ...(zygote && hasHooks(next.config) ? [HOOKS_WITHOUT] : []),
+          ],
+        };
       },
       loaded: (next) => {
         journal.configure(next.log);
@@ -174,10 +171,8 @@ async function run(
         void findings.lookUp(next, next.firewall.face);
       },
       face: (current) => (current === config ? firstFace : resolveFace(current.firewall.face)),
-      over: (reason) => {
-        journal.error(reason);
-        finish(1);
-      },
+      startCaged: zygote?.start ?? startCaged,
+      over: end,
     },
     config,
   );
@@ -225,6 +220,7 @@ async function run(
   await control?.close();
   trial.release();
   await warden.stop();
+  zygote?.close();
   for (const release of locked) release();
   return leaveSoon(status);
 }

@@ -41,12 +41,15 @@ const MOST_UNTAKEN = 16 * 1024 * 1024;
 
 const MAY_BE_LONG: ReadonlySet<Request['do']> = new Set(['status', 'log', 'attackers']);
 
+/** Whose members may talk to the daemon. */
+export const CONTROL_GROUP = 'postern';
+
 /** Serves at `path`, to root and to members of `group`. Throws a `SocketError` when the socket cannot be had. */
 export async function serveControl(
   path: string,
   controlled: Controlled,
   ports: ControlPorts,
-  group = 'postern',
+  group = CONTROL_GROUP,
 ): Promise<ControlServer> {
   const connections = new Set<Connection>();
   const followers = new Followers((heard) => controlled.follow(heard), ports.monotonicNow);

@@ -7,19 +7,13 @@ import type { Address } from '../core/address.ts';
 import { type Counts, decodeReport, type News } from '../core/messages.ts';
 import { watcherAccount } from '../platform/accounts.ts';
 import { monotonicNow } from '../platform/clock.ts';
-import { entry } from '../platform/entry.ts';
 import { addressesOf } from '../platform/interfaces.ts';
 import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
-import {
-  type ConnectedProgram,
-  feedProgram,
-  type RunningProgram,
-  startCapture,
-  startConnected,
-} from '../platform/process.ts';
+import { type ConnectedProgram, feedProgram, type RunningProgram, startCapture } from '../platform/process.ts';
 import { watchRoutes } from '../platform/route-monitor.ts';
 import { after } from '../platform/timer.ts';
 import { CagedProcess } from './caged-process.ts';
+import { FIRST_DESCRIPTOR, type StartCaged } from './caged-start.ts';
 import { CaptureError, CaptureSockets } from './capture-sockets.ts';
 import { Complaints } from './complaints.ts';
 import type { KeeperEvent } from './events.ts';
@@ -33,6 +27,8 @@ export type Source =
 export interface ListeningSetup<D extends KnockedDoor>
   extends Pick<KeeperPorts<D>, 'tell' | 'open' | 'spendOneTime' | 'watched'> {
   readonly source: Source;
+  /** By whom the watcher is started. */
+  readonly startCaged: StartCaged;
   readonly doors: readonly D[];
   readonly ipv6: boolean;
   /** Tell every packet. */
@@ -75,7 +71,7 @@ export class Listening<D extends KnockedDoor> {
     }
     this.#complaints = new Complaints({ say: setup.complained, monotonicNow });
     this.#watcher = new CagedProcess<News>({
-      start: () => startWatcher(source, this.#sockets, this.#complaints),
+      start: () => startWatcher(setup, this.#sockets, this.#complaints),
       decode: decodeReport,
       report: (report) => this.#keeper.hear(report),
       started: () => this.#keeper.greet(),
@@ -186,29 +182,19 @@ export async function tryCapture({ kind, ...source }: Source): Promise<void> {
   }
 }
 
-/** Descriptors 0 to 2 are the usual, 3 is the channel. */
-const FIRST_DESCRIPTOR = 4;
-
 /** The watcher with its descriptors: packet sockets, a capture file, or pipes from capture programs, which end with it. */
-function startWatcher(source: Source, sockets: CaptureSockets | undefined, complaints: Complaints): ConnectedProgram {
+function startWatcher(
+  { source, startCaged }: Pick<ListeningSetup<KnockedDoor>, 'source' | 'startCaged'>,
+  sockets: CaptureSockets | undefined,
+  complaints: Complaints,
+): ConnectedProgram {
   const captures = source.kind === 'tcpdump' ? source.interfaces.map((name) => startCapture(tcpdump(name))) : [];
   const pipes = captures.map((capture) => capture.output);
   const descriptors = source.kind === 'file' ? [source.descriptor] : (sockets?.descriptors ?? pipes);
-  const { uid, gid } = watcherAccount();
-  const program = startConnected(
-    [
-      process.execPath,
-      '--disable-sigusr1',
-      entry('watcher/confine').script,
-      String(process.pid),
-      `${uid}:${gid}`,
-      source.kind,
-      ...descriptors.map((_, index) => String(FIRST_DESCRIPTOR + index)),
-    ],
-    { descriptors, argv0: 'postern-watcher', uid },
-  );
+  const numbers = descriptors.map((_, index) => String(FIRST_DESCRIPTOR + index));
+  const program = startCaged('watcher', { account: watcherAccount(), args: [source.kind, ...numbers], descriptors });
   complaints.read(program.complaints);
-  return endingTogether(program, captures);
+  return captures.length === 0 ? program : endingTogether(program, captures);
 }
 
 /** The capture programs end with whom they capture for, instead of with the next packet that they cannot write. */

@@ -16,14 +16,13 @@ import { SystemError } from '../platform/libc.ts';
 import { CagedProcess } from './caged-process.ts';
 import { Complaints } from './complaints.ts';
 import { describeConfinement } from './confinement-shown.ts';
-import { TARPIT_SYSTEM, type TarpitSystem } from './tarpit-system.ts';
+import type { TarpitSystem } from './tarpit-system.ts';
 
 export interface TarpitPorts {
   readonly warn: (detail: string) => void;
   readonly monotonicNow: () => number;
   readonly after: (delay: number, call: () => void) => () => void;
-  /** For tests: the port and the process without a system. */
-  readonly system?: TarpitSystem;
+  readonly system: TarpitSystem;
 }
 
 interface Place {
@@ -57,7 +56,7 @@ export class Tarpit {
 
   constructor(ports: TarpitPorts) {
     this.#ports = ports;
-    this.#system = ports.system ?? TARPIT_SYSTEM;
+    this.#system = ports.system;
     const { warn, monotonicNow } = ports;
     const told = new Allowance(COMPLAINTS_TOLD);
     const say = (line: string): void => {

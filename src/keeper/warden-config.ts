@@ -1,6 +1,7 @@
 /** What the warden reads out of a configuration: where to listen, for which doors, what is nobody's stray, what a reload cannot change. */
 
 import type { PosternConfig } from '../config/postern-config.ts';
+import { Refusal } from '../control/controlled.ts';
 import { type Address, family } from '../core/address.ts';
 import type { WatchedPorts } from '../core/messages.ts';
 import type { DoorPolicy, PortRange } from '../core/policy.ts';
@@ -77,4 +78,14 @@ export function changedFixedParts(before: PosternConfig, after: PosternConfig): 
 /** Grants that stand are kept by networks of the old length: with another one, nobody could close them. */
 export function withPrefixOf({ firewall: { ipv6Prefix } }: PosternConfig, config: PosternConfig): PosternConfig {
   return { ...config, firewall: { ...config.firewall, ipv6Prefix } };
+}
+
+/** A door that somebody asks for. Throws a `Refusal` that names those there are. */
+export function doorNamed(name: string, { doors }: PosternConfig): DoorPolicy {
+  const door = doors.find((each) => each.name === name);
+  if (door) return door;
+  const there = doors.length === 1 ? 'is' : 'are';
+  throw new Refusal(
+    `There is no door "${name}": there ${there} ${doors.map((each) => each.name).join(', ') || 'none'}`,
+  );
 }

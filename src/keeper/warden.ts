@@ -28,6 +28,7 @@ import { after } from '../platform/timer.ts';
 import type { State } from '../store/state.ts';
 import { type Admission, admit } from './admission.ts';
 import { readGuest, readSource } from './asked-source.ts';
+import type { StartCaged } from './caged-start.ts';
 import { Chronicle, type ChroniclePorts } from './chronicle.ts';
 import { describeConfinement } from './confinement-shown.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
@@ -39,10 +40,12 @@ import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
 import { StandingGuard, type StandingGuardPorts } from './standing-guard.ts';
 import { Tarpit } from './tarpit.ts';
+import { tarpitSystem } from './tarpit-system.ts';
 import { Visitors } from './visitors.ts';
 import {
   changedFixedParts,
   countDoors,
+  doorNamed,
   interfacesOf,
   type NativeDoor,
   nativeDoors,
@@ -60,6 +63,8 @@ export interface WardenPorts extends Pick<ChroniclePorts, 'say' | 'whisper'>, Pi
   readonly load: () => { readonly config: PosternConfig; readonly warnings: readonly string[] };
   /** A configuration that was loaded is in force. */
   readonly loaded: (config: PosternConfig) => void;
+  /** By whom watcher and tarpit are started. */
+  readonly startCaged: StartCaged;
   /** For `status`: a configuration on trial, and what else holds at the moment. */
   readonly trial: () => Status['trial'];
   readonly warnings: () => Promise<readonly string[]>;
@@ -85,9 +90,9 @@ export class Warden implements Controlled {
     this.#ports = ports;
     this.#started = config;
     this.#config = config;
-    const { say, whisper } = ports;
+    const { say, whisper, driver, face } = ports;
     this.#chronicle = new Chronicle({ history: ports.state.history, say, whisper });
-    const record = (event: HistoryEvent): void => this.record(event);
+    const { record } = this;
     const hooks = new Hooks(record, () => this.#config.firewall.ipv6Prefix);
     this.#grants = new Grants(
       {
@@ -115,12 +120,11 @@ export class Warden implements Controlled {
       },
       config,
     );
-    this.#tarpit = new Tarpit({ warn: (detail) => record({ type: 'warned', detail }), monotonicNow, after });
+    this.#tarpit = new Tarpit({ warn: this.#warn, system: tarpitSystem(ports.startCaged), monotonicNow, after });
     const refill = async (): Promise<void> => {
       await this.#grants.restore();
       await this.#visitors.restore();
     };
-    const { driver, face } = ports;
     this.#guard = new StandingGuard({ driver, tarpit: this.#tarpit, face, refill, record, after }, config);
   }
 
@@ -131,6 +135,7 @@ export class Warden implements Controlled {
     const interfaces = interfacesOf(this.#config);
     this.#listening = new Listening<NativeDoor>({
       source: { kind: process.platform === 'linux' ? 'ring' : 'tcpdump', interfaces },
+      startCaged: this.#ports.startCaged,
       doors: nativeDoors(this.#config),
       ipv6: true,
       packets: false,
@@ -143,11 +148,11 @@ export class Warden implements Controlled {
       ready: resolve,
       died: (how) => {
         this.#restarts++;
-        this.record({ type: 'warned', detail: `the watcher ${how}, another was started` });
+        this.#warn(`the watcher ${how}, another was started`);
       },
-      complained: (line) => this.record({ type: 'warned', detail: `watcher: ${line}` }),
+      complained: (line) => this.#warn(`watcher: ${line}`),
       over: (reason) => this.#ports.over(reason ?? 'the capture ended'),
-      relaxed: (given) => this.record({ type: 'warned', detail: `the capture filter is relaxed: ${given.join(', ')}` }),
+      relaxed: (given) => this.#warn(`the capture filter is relaxed: ${given.join(', ')}`),
     });
     await this.#guard.begin(async (stood) => {
       this.#grants.configure(this.#config.doors);
@@ -286,8 +291,7 @@ export class Warden implements Controlled {
   }
 
   #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<Admission> {
-    const record = (event: HistoryEvent): void => void this.record(event);
-    return admit({ visitors: this.#visitors, grants: this.#grants, record }, door, source, how);
+    return admit({ visitors: this.#visitors, grants: this.#grants, record: this.record }, door, source, how);
   }
 
   #hear(event: KeeperEvent): void {
@@ -307,8 +311,7 @@ export class Warden implements Controlled {
         return this.#visitors.sighted(event.sighting);
       case 'confined': {
         this.#confinement = describeConfinement(event.confinement);
-        if (event.changed)
-          for (const note of event.confinement.notes) this.record({ type: 'warned', detail: `watcher: ${note}` });
+        if (event.changed) for (const note of event.confinement.notes) this.#warn(`watcher: ${note}`);
         return;
       }
       default:
@@ -317,15 +320,11 @@ export class Warden implements Controlled {
   }
 
   /** Writes an event down, and tells whoever follows. */
-  record(event: HistoryEvent): void {
-    this.#chronicle.record(event);
-  }
+  readonly record = (event: HistoryEvent): void => this.#chronicle.record(event);
+
+  readonly #warn = (detail: string): void => this.record({ type: 'warned', detail });
 
   #door(name: string): DoorPolicy {
-    const door = this.#config.doors.find((each) => each.name === name);
-    if (door) return door;
-    const names = this.#config.doors.map((each) => each.name);
-    const there = names.length === 1 ? 'is' : 'are';
-    throw new Refusal(`There is no door "${name}": there ${there} ${names.join(', ') || 'none'}`);
+    return doorNamed(name, this.#config);
   }
 }

@@ -11,7 +11,6 @@ const PR_CAPBSET_DROP = 24;
 const PR_CAP_AMBIENT = 47;
 const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 
-export const CAP_CHOWN = 0;
 export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_KILL = 5;
 export const CAP_SETGID = 6;
@@ -28,13 +27,26 @@ export function dropCapabilities(keep: readonly number[] = []): void {
     }
   });
   attempt(() => prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL));
-  const header = capabilityHeader();
-  const mask = keep.reduce((bits, capability) => bits | (1 << capability), 0);
-  const sets = readSets();
-  const permitted = (sets[PERMITTED] ?? 0) & mask;
-  // Two structures of effective, permitted, inheritable: capabilities 0 to 31, then 32 to 63.
-  const left = Uint32Array.of(permitted, permitted, 0, 0, 0, 0);
-  syscall('capset', syscallNumber('capset'), header, new Uint8Array(left.buffer));
+  const permitted = (readSets()[PERMITTED] ?? 0) & maskOf(keep);
+  writeSets(Uint32Array.of(permitted, permitted, 0, 0, 0, 0));
+}
+
+/** Does the calling thread hold any capability but these (of 0 to 31)? */
+export function holdsMoreThan(keep: readonly number[]): boolean {
+  const [, low = 0, , , high = 0] = readSets();
+  return (low & ~maskOf(keep)) !== 0 || high !== 0;
+}
+
+/** Does something as a thread that has these of its capabilities (of 0 to 31) and no others; then it has them all again. */
+export function withOnly<T>(keep: readonly number[], action: () => T): T {
+  const before = readSets();
+  const [effective = 0, permitted = 0, inheritable = 0, , high = 0, highInheritable = 0] = before;
+  writeSets(Uint32Array.of(effective & maskOf(keep), permitted, inheritable, 0, high, highInheritable));
+  try {
+    return action();
+  } finally {
+    writeSets(before);
+  }
 }
 
 /** May the calling thread use this capability (one of 0 to 31)? */
@@ -48,6 +60,15 @@ export function holdsCapabilities(): boolean {
 }
 
 const PERMITTED = 1;
+
+function maskOf(capabilities: readonly number[]): number {
+  return capabilities.reduce((bits, capability) => bits | (1 << capability), 0);
+}
+
+/** Two structures of effective, permitted, inheritable: capabilities 0 to 31, then 32 to 63. */
+function writeSets(sets: Uint32Array): void {
+  syscall('capset', syscallNumber('capset'), capabilityHeader(), new Uint8Array(sets.buffer));
+}
 
 function readSets(): Uint32Array {
   const header = capabilityHeader();

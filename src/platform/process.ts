@@ -137,26 +137,39 @@ export function startConnected(
   },
 ): ConnectedProgram & { readonly complaints: Readable | undefined } {
   const descriptors = options.descriptors.filter((descriptor) => descriptor !== undefined);
-  if (descriptors.length < options.descriptors.length) {
-    return {
-      ...unstarted('a program that it reads from could not be started'),
-      channel: deadChannel(),
-      complaints: undefined,
-    };
-  }
+  if (descriptors.length < options.descriptors.length)
+    return unstartedConnection('a program that it reads from could not be started');
   const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', 'pipe', 'pipe', ...descriptors];
-  const { child, program } = start(argv, { detached: true, stdio, cwd: '/', env: {}, argv0: options.argv0 });
+  const { child, program } = startApart(argv, stdio, options);
+  return { ...program, channel: channelOf(child), complaints: child?.stderr ?? undefined };
+}
+
+/** Starts a program of ours with an empty environment and these descriptors, from number 0 on. */
+export function startHanded(
+  argv: readonly [string, ...string[]],
+  options: { readonly descriptors: readonly (number | 'ignore')[]; readonly argv0: string; readonly uid?: number },
+): RunningProgram {
+  return startApart(argv, [...options.descriptors], options).program;
+}
+
+/** In a session of its own, and killed as the user it becomes. */
+function startApart(
+  argv: readonly [string, ...string[]],
+  stdio: SpawnOptions['stdio'],
+  { argv0, uid }: { readonly argv0: string; readonly uid?: number },
+): Start {
+  const { child, program } = start(argv, { detached: true, stdio, cwd: '/', env: {}, argv0 });
   const { pid } = program;
   const kill = (signal: NodeJS.Signals): void => {
     if (pid === undefined || child?.exitCode !== null || child.signalCode !== null) return;
     try {
       process.kill(pid, signal);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EPERM' || options.uid === undefined) return;
-      killAs(options.uid, pid, signal);
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM' || uid === undefined) return;
+      killAs(uid, pid, signal);
     }
   };
-  return { ...program, kill, channel: channelOf(child), complaints: child?.stderr ?? undefined };
+  return { child, program: { ...program, kill } };
 }
 
 /** Starts a program that outlives this one, holding the other end of its standard input: it reads end-of-file when this process dies. */
@@ -184,9 +197,10 @@ export function isSystemdHere(): boolean {
   return existsSync('/run/systemd/system');
 }
 
-/** Has systemd run a program once, `delay` milliseconds from now (systemd-run(1)). */
+/** Has systemd run a program once, `delay` milliseconds from now (systemd-run(1)): on time, where a timer may otherwise be a minute late. */
 export function startUnit(name: string, delay: number, argv: readonly string[]): RunningProgram {
-  const timer = ['--quiet', '--collect', `--unit=${name}`, `--on-active=${Math.ceil(delay / 1000)}s`];
+  const when = [`--on-active=${Math.ceil(delay / 1000)}s`, '--timer-property=AccuracySec=100ms'];
+  const timer = ['--quiet', '--collect', `--unit=${name}`, ...when];
   return start(['systemd-run', ...timer, ...argv], { stdio: 'ignore', cwd: '/', env: PATH_ONLY }).program;
 }
 
@@ -223,6 +237,11 @@ function start(argv: readonly [string, ...string[]], options: SpawnOptions): Sta
 
 function unstarted(reason: string): RunningProgram {
   return { pid: undefined, ended: Promise.resolve({ failed: reason }), kill: () => {} };
+}
+
+/** A program with a channel that could not be started. */
+export function unstartedConnection(reason: string): ConnectedProgram & { readonly complaints: undefined } {
+  return { ...unstarted(reason), channel: deadChannel(), complaints: undefined };
 }
 
 function channelOf(child: ChildProcess | undefined): Duplex {

@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 import type { Account } from './accounts.ts';
 import {
   CAP_DAC_READ_SEARCH,
+  CAP_KILL,
   CAP_SETGID,
   CAP_SETUID,
   dropCapabilities,
@@ -39,7 +40,7 @@ const MOST_FILES = 256;
  * For a process that reads packets: no inspector on SIGUSR1, one helper thread for V8 instead of four, nothing from OpenSSL's
  * system configuration (which would be one more directory to read).
  */
-const RUNTIME_FLAGS = ['--disable-sigusr1', '--v8-pool-size=1', '--openssl-config=/dev/null'] as const;
+export const RUNTIME_FLAGS = ['--disable-sigusr1', '--v8-pool-size=1', '--openssl-config=/dev/null'] as const;
 
 export interface ConfinedRuntime {
   /** The real script, an absolute path. */
@@ -99,9 +100,10 @@ function giveUp({ readable, account, parent = process.ppid }: ConfinedRuntime): 
   const machine = thisMachine();
   if (!machine) return;
   const mapped = mappedFiles();
-  // Root reads the package wherever it is installed, then changes its user id, which takes these from every thread.
+  // Root reads the package wherever it is installed, then changes its user id, which takes these from every thread. Only a zygote
+  // keeps them, and ends with the last of them those who have changed theirs.
   const willChangeUser = account !== undefined && canBecome(account);
-  dropCapabilities(willChangeUser ? [CAP_SETUID, CAP_SETGID, CAP_DAC_READ_SEARCH] : []);
+  dropCapabilities(willChangeUser ? [CAP_SETUID, CAP_SETGID, CAP_DAC_READ_SEARCH, CAP_KILL] : []);
   const abi = landlockAbi();
   if (abi !== undefined) {
     enterDomain(abi, {

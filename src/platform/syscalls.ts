@@ -27,9 +27,12 @@ const TABLE = `
   getpid            39 172
   sendto            44 206
   recvfrom          45 207
+  sendmsg           46 211
+  recvmsg           47 212
   shutdown          48 210
   getsockname       51 204
   getpeername       52 205
+  socketpair        53 199
   getsockopt        55 209
   exit              60  93
   uname             63 160
@@ -65,6 +68,7 @@ const TABLE = `
   ppoll            271  73
   epoll_pwait      281  22
   accept4          288 242
+  pipe2            293  59
   prlimit64        302 261
   getcpu           309 168
   seccomp          317 277

@@ -341,7 +341,7 @@ describe('posternd in trouble', { skip }, () => {
 
   test('where no watcher lives, the daemon ends instead of waiting for one, and the door stays closed', async () => {
     using built = await builtPackage();
-    writeFileSync(join(built.path, 'dist/watcher-confine.js'), 'process.exit(3);');
+    writeFileSync(join(built.path, 'dist/watcher-main.js'), 'process.exit(3);');
     const program = join(built.path, 'bin/posternd');
     const { status, stderr } = await launchPosternd(server, { doors: door('1s'), folder, program }).running.ended;
     assert.deepEqual([status, stderr], [1, 'the watcher does not start; see the lines above\n']);

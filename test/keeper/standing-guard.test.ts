@@ -6,8 +6,10 @@ import { setImmediate as nextRound } from 'node:timers/promises';
 import { parsePosternToml } from '../../src/config/postern-toml.ts';
 import { Refusal } from '../../src/control/controlled.ts';
 import { type FirewallDriver, FirewallError } from '../../src/firewall/driver.ts';
+import { startCaged } from '../../src/keeper/caged-start.ts';
 import { StandingGuard } from '../../src/keeper/standing-guard.ts';
 import { Tarpit } from '../../src/keeper/tarpit.ts';
+import { tarpitSystem } from '../../src/keeper/tarpit-system.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { PretendedFirewall } from '../support/pretended-firewall.ts';
 
@@ -35,7 +37,7 @@ async function stage() {
   const guard = new StandingGuard(
     {
       driver,
-      tarpit: new Tarpit({ warn: () => {}, monotonicNow, after }),
+      tarpit: new Tarpit({ warn: () => {}, system: tarpitSystem(startCaged), monotonicNow, after }),
       face: async () => ({ face: 'drop' }),
       refill: async () => void done.push('refill'),
       record: ({ type, detail }) => void done.push([type, detail].filter((word) => word !== undefined).join(': ')),

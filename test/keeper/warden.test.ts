@@ -6,6 +6,7 @@ import { parsePosternToml } from '../../src/config/postern-toml.ts';
 import { Refusal } from '../../src/control/controlled.ts';
 import type { HistoryEvent } from '../../src/core/history.ts';
 import { type FirewallDriver, FirewallError, type Guard } from '../../src/firewall/driver.ts';
+import { startCaged } from '../../src/keeper/caged-start.ts';
 import { Warden } from '../../src/keeper/warden.ts';
 import { refuseSpending } from '../../src/store/spent-store.ts';
 import { openMemoryState } from '../../src/store/state.ts';
@@ -67,6 +68,7 @@ function scene() {
       },
       trial: () => undefined,
       warnings: async () => ['the host is strange'],
+      startCaged,
       over: () => {},
     },
     configOf(SSH),

@@ -18,6 +18,7 @@ type Room =
   | 'control'
   | 'watcher'
   | 'tarpit'
+  | 'cage'
   | 'keeper'
   | 'client'
   | 'cli';
@@ -33,6 +34,7 @@ const MAY_IMPORT: Readonly<Record<Room, readonly Room[]>> = {
   control: ['core', 'platform'],
   watcher: ['core', 'platform', 'capture'],
   tarpit: ['core', 'platform'],
+  cage: ['core', 'platform'],
   keeper: ['core', 'platform', 'config', 'firewall', 'store', 'control'],
   client: ['core', 'platform', 'config'],
   cli: ['core', 'platform', 'config', 'capture', 'firewall', 'store', 'control', 'keeper', 'client'],
@@ -81,8 +83,8 @@ test('rooms import only the rooms they may', () => {
   assert.deepEqual(broken, []);
 });
 
-test('nobody imports the watcher or the tarpit: they are programs, started', () => {
-  for (const program of ['watcher', 'tarpit']) {
+test('nobody imports the watcher, the tarpit or the zygote: they are programs, started', () => {
+  for (const program of ['watcher', 'tarpit', 'cage']) {
     assert.deepEqual(
       imports.filter((found) => roomOf(target(found) ?? '') === program && roomOf(found.from) !== program),
       [],
