@@ -39,8 +39,8 @@ const ALONE: ReadonlySet<string> = new Set([
   'posternd-trouble',
 ]);
 
-/** Without a result for so long, what runs has hung: it is ended, and fails under its name. */
-const SILENCE = 300_000;
+/** Without a result for so long, what runs has hung: it is ended, and fails under its name. In seconds, for what runs through a night. */
+const SILENCE = Number(process.env.TEST_PATIENCE ?? 300) * 1000;
 /** How long ended tests may take to clean up. */
 const GRACE = 20_000;
 

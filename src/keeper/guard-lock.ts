@@ -9,10 +9,10 @@ const GUARD_TAKES = 30_000;
 /** Between taking a lock and writing a name there are microseconds, on a machine that starts perhaps more. */
 const NAMELESS = 500;
 
-/** The file for `lockState`; undefined where the system has no network namespaces. */
-export function guardLock(): string | undefined {
+/** The file for `lockState`, of this process's namespace unless another is named; undefined where the system has none. */
+export function guardLock(namespace = '/proc/self/ns/net'): string | undefined {
   try {
-    return `/run/postern/net-${statSync('/proc/self/ns/net').ino}`;
+    return `/run/postern/net-${statSync(namespace).ino}`;
   } catch {
     return undefined;
   }

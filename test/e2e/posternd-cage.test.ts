@@ -25,6 +25,7 @@ import { FIRST_DESCRIPTOR } from '../../src/keeper/caged-start.ts';
 import { watcherAccount } from '../../src/platform/accounts.ts';
 import { builtPackage } from '../support/built-package.ts';
 import type { Aims } from '../support/escapes.ts';
+import { parentOf } from '../support/knockd-host.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Peer, startPeer } from '../support/peer.ts';
 import { KNOCK, sshDoor, startPosternd } from '../support/posternd-host.ts';
@@ -89,8 +90,6 @@ describe('the cage', { skip }, () => {
       const text = readFileSync(`/proc/${pid}/task/${thread}/status`, 'latin1');
       return Object.fromEntries([...text.matchAll(/^(\w+):\t?(.*)$/gm)].map((field) => [field[1]!, field[2]!]));
     });
-  /** Whoever the watcher is a child of. */
-  const parentOf = (pid: number): number => Number(statuses(pid)[0]?.PPid);
   const knock = (): Promise<unknown> =>
     startSender(topology.hosts.client).send(`src=10.77.1.2 dst=10.77.1.1: ${KNOCK}`);
   const reaches = async (): Promise<boolean> => {
