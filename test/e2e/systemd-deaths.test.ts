@@ -69,7 +69,7 @@ describe('under systemd, when a half fails', { skip: systemdUnavailable() }, () 
   });
 
   test('a keeper that hangs is ended by the watchdog, and comes back', async () => {
-    await stage.machine.dropIn('posternd', 'WatchdogSec=2s');
+    await stage.machine.dropIn('posternd', 'WatchdogSec=4s');
     await stage.machine.systemctl('restart', 'posternd');
     const pid = await keeper();
     await signal('STOP', pid);
@@ -81,8 +81,8 @@ describe('under systemd, when a half fails', { skip: systemdUnavailable() }, () 
   test('a change that nobody confirms is taken back by a timer of systemd, when all else that was started is dead', async () => {
     const { machine } = stage;
     await stage.write(CONFIG, `${SSH}[door.www]\nprotect = ["tcp/80"]\n`);
-    const trial = machine.spawn(['postern', 'apply', '--yes', '--confirm-within', '5s']);
-    await trial.waitForLine(/^In force for 5s/);
+    const trial = machine.spawn(['postern', 'apply', '--yes', '--confirm-within', '8s']);
+    await trial.waitForLine(/^In force for 8s/);
     const { stdout } = await machine.systemctl('list-units', '--plain', '--no-legend', 'postern-rollback-*.timer');
     assert.match(stdout, /^postern-rollback-[0-9a-f]{8}\.timer +loaded +active/);
     const { stdout: processes } = await machine.exec(['ps', '-e', '-o', 'pid=,args=']);

@@ -35,6 +35,8 @@ export interface MachineStage<Kind extends Machine> extends AsyncDisposable {
 }
 
 const PATIENCE = 10_000;
+/** A closed port answers at once: only a lost packet takes so long. */
+const WAIT = 2000;
 
 /** Starts the machine, whose log `tell` gives. */
 export async function machineStage<Kind extends Machine>(
@@ -53,7 +55,7 @@ export async function machineStage<Kind extends Machine>(
   const [peer, sender] = [startPeer(client), startSender(client)];
   const [source, destination] = [client.address4, server.address4];
   const reaches = async (port: number): Promise<boolean> =>
-    (await peer.connect({ source, destination, port })) === 'connected';
+    (await peer.connect({ source, destination, port, wait: WAIT })) === 'connected';
   const knock = async (): Promise<void> => void (await sender.send(`src=${source} dst=${destination}: ${KNOCK}`));
   const eventually = async (what: () => boolean | Promise<boolean>, patience = PATIENCE): Promise<void> => {
     for (const start = performance.now(); !(await what()); await sleep(30)) {
