@@ -79,6 +79,23 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
     assert.equal((await machine.exec(['test', '-e', '/tmp/mine'], { mayFail: true })).status, 1);
   });
 
+  test('whoever breaks the watcher has its ids, and the daemon takes nothing from them', async () => {
+    const { machine } = stage;
+    const { pid } = (await stage.postern<{ watcher: { pid: number } }>('status')).watcher;
+    const ids = [...(await stage.read(`/proc/${pid}/status`)).matchAll(/^([UG]id):\t(\d+)/gm)].map(([, , id]) => id);
+    assert.equal(ids[0], (await machine.exec(['id', '-u', 'postern'])).stdout.trim());
+    const as = ['setpriv', `--reuid=${ids[0]}`, `--regid=${ids[1]}`, '--clear-groups'];
+    const asked = await machine.exec([...as, 'postern', 'open', 'ssh', '192.0.2.9'], { mayFail: true });
+    assert.notEqual(asked.status, 0, asked.stdout);
+    assert.deepEqual(
+      (await stage.postern<{ doors: { grants: unknown[] }[] }>('status')).doors.flatMap(({ grants }) => grants),
+      [],
+    );
+    // Nor does it see the daemon's state.
+    const seen = await machine.exec([...as, 'ls', '/var/lib/postern', '/run/postern'], { mayFail: true });
+    assert.equal(seen.stdout, '');
+  });
+
   test('a knock opens the door, which closes in time; the journal has its fields', async () => {
     await stage.opensAndCloses();
     const { stdout } = await stage.machine.exec(['journalctl', '-o', 'json', '-u', 'posternd', 'POSTERN_TYPE=opened']);
