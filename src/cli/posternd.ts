@@ -18,6 +18,7 @@ import { reasonOf } from '../keeper/journal.ts';
 import { limitStrangers } from '../keeper/log-limit.ts';
 import { onTrial, Trial } from '../keeper/trial.ts';
 import { Warden } from '../keeper/warden.ts';
+import { changedFixedParts } from '../keeper/warden-config.ts';
 import { startWatchdog } from '../keeper/watchdog.ts';
 import { Zygote, type ZygoteLine } from '../keeper/zygote.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
@@ -50,6 +51,15 @@ interface Given {
 /** A daemon that has given capabilities up cannot have them back. */
 const HOOKS_WITHOUT =
   'Hooks have the capabilities that the daemon has kept, CAP_NET_ADMIN and CAP_NET_RAW, until posternd is started anew';
+
+/** A trial that tried something else than what would be kept. */
+function untried(parts: readonly string[]): string {
+  return [
+    `What takes effect with the next start cannot be tried while the daemon runs: ${parts.join(', ')}`,
+    'The configuration is unchanged',
+    'hint: Stop posternd (doors stay closed, open ones to their time), then postern apply: it starts it on trial',
+  ].join('\n');
+}
 
 /** Runs the daemon; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -150,6 +160,8 @@ async function run(
         const objection = trial.objection(next.text ?? '', inForce);
         if (objection !== undefined) throw new Refusal(objection);
         read = next.text ?? '';
+        const later = changedFixedParts(config, next.config);
+        if (trial.isOn(read) && later.length > 0) throw new Refusal(untried(later));
         const onTrialNow = next.text === inForce ? trial.status() : undefined;
         return {
           config: next.config,
