@@ -7,28 +7,22 @@
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { REFUSING } from '../../src/firewall/answers.ts';
 import type { Grant } from '../../src/firewall/driver.ts';
 import { openSetName } from '../../src/firewall/ipset.ts';
-import {
-  ALICE,
-  ALICE_6,
-  BOB,
-  doorPolicy,
-  FAR_6,
-  guardOf,
-  pause,
-  source,
-  UDP_PORT,
-} from '../support/firewall-contract.ts';
+import { ALICE, ALICE_6, BOB, doorPolicy, guardOf, pause, source, UDP_PORT } from '../support/firewall-contract.ts';
 import { type NamespaceStage, openNamespaceStage } from '../support/firewall-stage.ts';
+import {
+  comeBackAfter,
+  guardContainer,
+  REFUSED,
+  refuseThenAdmit,
+  reloadUnderFlood,
+  timeInstallations,
+} from '../support/kernel-scenes.ts';
 import { unavailable } from '../support/netns.ts';
-import { startPeer } from '../support/peer.ts';
-import { startSender } from '../support/sender.ts';
 
 const RELOADS = 60;
 const SSH = doorPolicy('ssh', ['tcp/22']);
-const REFUSED = { 4: REFUSING, 6: REFUSING };
 
 for (const backend of ['nft', 'legacy'] as const) {
   const skip = unavailable('nft', 'ipset', 'ss', `iptables-${backend}-restore`, `ip6tables-${backend}-restore`);
@@ -51,61 +45,13 @@ for (const backend of ['nft', 'legacy'] as const) {
     const open = (door: string, from: string, remaining = 60_000): Promise<void> =>
       stage.driver.open({ door, source: source(from), remaining, comment: '' });
 
-    test('not one packet gets through while the guard is installed again and again', async (t) => {
-      const { server, client } = stage.hosts;
-      const guards = [
-        guardOf([SSH, doorPolicy('range', ['tcp/8000-8010'])]),
-        guardOf([doorPolicy('web', ['tcp/80']), doorPolicy('ssh', ['tcp/22'], 'kill')]),
-      ];
-      const counter =
-        'table inet count { chain in { type filter hook prerouting priority -300; tcp sport 22 tcp flags & (syn | ack) == (syn | ack) counter; }; }';
-      await client.exec(['nft', '-f', '-'], { input: `${counter}\n` });
-      const answered = async (): Promise<number> => {
-        const { stdout } = await client.exec(['nft', 'list', 'table', 'inet', 'count']);
-        return Number(/counter packets (\d+)/.exec(stdout)![1]);
-      };
-      const flood = { destination: server.address4, firstSource: BOB, sources: 1, port: 22, rate: 10_000 };
-      const sender = startSender(client);
-      await sender.flood({ ...flood, count: 1000 });
-      assert.ok((await answered()) > 900, 'the open port answers the flood');
-      await stage.driver.install(guards[0]!);
-      await open('ssh', ALICE, 3_600_000);
-      const earlier = await answered();
-      let over = false;
-      let sent = 0;
-      const flooding = (async () => {
-        while (!over) sent += (await sender.flood({ ...flood, seconds: 1 })).sent;
-      })();
-      const started = performance.now();
-      for (let reload = 1; reload <= RELOADS; reload += 1) await stage.driver.install(guards[reload % 2]!);
-      const each = (performance.now() - started) / RELOADS;
-      over = true;
-      await flooding;
-      assert.equal((await answered()) - earlier, 0);
-      assert.equal(await stage.connect(ALICE, 22), 'connected', 'the grant outlived it all');
-      assert.ok(sent > RELOADS, `${sent}`);
-      t.diagnostic(`${RELOADS} reloads, ${each.toFixed(1)} ms each, under ${sent} SYNs`);
-      await client.exec(['nft', 'flush', 'ruleset']);
-    });
+    test('not one packet gets through while the guard is installed again and again', (t) =>
+      reloadUnderFlood(stage, RELOADS, t));
 
-    test('a guard that somebody flushed comes back with the sessions older than it, and no others', async () => {
-      const cut = [doorPolicy('ssh', ['tcp/22'], 'cut')];
-      const older = await stage.begin(FAR_6, 22);
-      await install(cut);
-      assert.equal(await older.says('older'), 'connected');
-      await open('ssh', ALICE);
-      const stalled = await stage.begin(ALICE, 22);
-      await stage.driver.close('ssh', source(ALICE));
-      assert.equal(await stalled.says('closed'), 'silent');
-      for (const version of [4, 6]) await rules(version, ['-t', 'mangle', '-F']);
-      const meanwhile = await stage.begin(BOB, 22);
-      await install(cut);
-      assert.deepEqual(
-        [await older.says('older'), await stalled.says('closed'), await meanwhile.says('meanwhile')],
-        ['connected', 'silent', 'silent'],
-      );
-      for (const session of [older, stalled, meanwhile]) await session.end();
-    });
+    test('a guard that somebody flushed comes back with the sessions older than it, and no others', () =>
+      comeBackAfter(stage, async () => {
+        for (const version of [4, 6]) await rules(version, ['-t', 'mangle', '-F']);
+      }));
 
     test('what somebody else does to the guard is noticed, what we do is not', async (t) => {
       const losses = stage.firewall.losses();
@@ -182,31 +128,10 @@ for (const backend of ['nft', 'legacy'] as const) {
       assert.deepEqual(await looks(), [quiet, quiet, quiet, quiet]);
     });
 
-    test('a client that was refused gets in after its knock, from the same port', async () => {
-      await install([SSH, doorPolicy('vpn', [`udp/${UDP_PORT}`])], { face: 'mirror', closed: REFUSED });
-      const { address4 } = stage.hosts.server;
-      const ask = () => stage.client.ask({ source: ALICE, sourcePort: 40_000, destination: address4, port: UDP_PORT });
-      assert.deepEqual([await stage.connect(ALICE, 22), await ask()], ['refused', 'refused']);
-      await open('ssh', ALICE);
-      await open('vpn', ALICE);
-      assert.deepEqual([await stage.connect(ALICE, 22), await ask()], ['connected', 'connected']);
-    });
+    test('a client that was refused gets in after its knock, from the same port', () => refuseThenAdmit(stage));
 
     test("a container's published port is guarded, and its sessions end as the door says", async () => {
-      const { server, client, container } = stage.hosts;
-      await client.exec(['ip', 'route', 'replace', '10.77.2.0/24', 'via', '10.77.1.1']);
-      await client.exec(['ip', 'route', 'replace', 'fd77:0:0:2::/64', 'via', server.address6]);
-      const forward = 'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding';
-      await server.exec(['sh', '-c', forward]);
-      await container.exec(['ip', 'route', 'replace', 'default', 'via', '10.77.2.1']);
-      await container.exec(['ip', 'route', 'replace', 'default', 'via', server.interfaces[1]!.address6]);
-      const inside = startPeer(container);
-      await inside.listen('tcp', 80);
-      await inside.listen('tcp', 8080);
-      const through = (from: string) => {
-        const destination = from.includes(':') ? container.address6 : container.address4;
-        return stage.client.connect({ source: from, destination, port: 8080 });
-      };
+      const { container } = stage.hosts;
       const dnat = async (): Promise<void> => {
         for (const [version, to] of [
           [4, '10.77.2.2:80'],
@@ -229,27 +154,8 @@ for (const backend of ['nft', 'legacy'] as const) {
           await rules(version, ['-t', 'nat', '-A', 'PREROUTING', ...words]);
         }
       };
-      await dnat();
-      for (const close of ['keep', 'cut', 'kill'] as const) {
-        for (const from of [ALICE, ALICE_6]) {
-          await stage.driver.remove();
-          const earlier = await stage.begin(from, 8080);
-          assert.equal(await earlier.says('before'), 'connected');
-          await install([doorPolicy('web', ['tcp/8080'], close)]);
-          assert.equal(await earlier.says('after the installation'), 'connected', `${close} ${from}`);
-          assert.equal(await stage.connect(from, 8080), 'silent');
-          assert.equal(await through(from), 'connected', 'the port of a machine behind this one');
-          await open('web', from);
-          const session = await stage.begin(from, 8080);
-          assert.equal(await session.says('hello'), 'connected');
-          await stage.driver.close('web', source(from));
-          assert.equal(await stage.connect(from, 8080), 'silent');
-          const end = { keep: 'connected', cut: 'silent', kill: 'refused' }[close];
-          assert.equal(await session.says('closed'), end, `${close} ${from}`);
-          await earlier.end();
-          await session.end();
-        }
-      }
+      let published: Promise<void> | undefined;
+      await guardContainer(stage, () => (published ??= dnat()));
       await install([doorPolicy('web', ['tcp/8080'])], { face: 'reset' });
       assert.deepEqual([await stage.connect(ALICE, 8080), await stage.connect(ALICE_6, 8080)], ['refused', 'refused']);
     });
@@ -335,22 +241,6 @@ for (const backend of ['nft', 'legacy'] as const) {
       t.diagnostic(figures.join('; '));
     });
 
-    test('installing two doors and a hundred', async (t) => {
-      const figures: string[] = [];
-      for (const count of [2, 100]) {
-        const doors = Array.from({ length: count }, (_, index) =>
-          doorPolicy(`door-${index}`, [`tcp/${10_000 + index}`]),
-        );
-        const times: number[] = [];
-        for (let turn = 0; turn < 5; turn += 1) {
-          const started = performance.now();
-          await install(doors);
-          times.push(performance.now() - started);
-        }
-        times.sort((x, y) => x - y);
-        figures.push(`${count} doors: ${times[2]!.toFixed(1)} ms`);
-      }
-      t.diagnostic(figures.join('; '));
-    });
+    test('installing two doors and a hundred', (t) => timeInstallations(stage, 5, t));
   });
 }

@@ -9,28 +9,23 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { type Answer, type HostAnswers, REFUSING } from '../../src/firewall/answers.ts';
+import type { Answer, HostAnswers } from '../../src/firewall/answers.ts';
 import type { Face } from '../../src/firewall/driver.ts';
 import type { Finding } from '../../src/firewall/preflight.ts';
-import {
-  ALICE,
-  ALICE_6,
-  BOB,
-  doorPolicy,
-  FAR_6,
-  guardOf,
-  pause,
-  source,
-  UDP_PORT,
-} from '../support/firewall-contract.ts';
+import { ALICE, ALICE_6, BOB, doorPolicy, FAR_6, guardOf, pause, source } from '../support/firewall-contract.ts';
 import { type NamespaceStage, openNamespaceStage } from '../support/firewall-stage.ts';
+import {
+  comeBackAfter,
+  guardContainer,
+  REFUSED,
+  refuseThenAdmit,
+  reloadUnderFlood,
+  timeInstallations,
+} from '../support/kernel-scenes.ts';
 import { type Host, unavailable } from '../support/netns.ts';
-import { startPeer } from '../support/peer.ts';
-import { startSender } from '../support/sender.ts';
 
 const skip = unavailable('nft', 'ss');
 const RELOADS = 1000;
-const REFUSED = { 4: REFUSING, 6: REFUSING };
 
 async function load(host: Host, rules: string): Promise<void> {
   await host.exec(['nft', '-f', '-'], { input: rules });
@@ -82,76 +77,25 @@ describe('nftables, beyond the contract', { skip }, () => {
   const SSH = doorPolicy('ssh', ['tcp/22']);
 
   test('a guard that somebody flushed comes back with the sessions older than it, and no others', async () => {
+    const flush = (): Promise<void> => load(stage.hosts.server, 'flush ruleset');
     const cut = [doorPolicy('ssh', ['tcp/22'], 'cut')];
-    const older = await stage.begin(FAR_6, 22);
-    await install(cut);
-    assert.equal(await older.says('older'), 'connected');
-    await open('ssh', ALICE);
-    const stalled = await stage.begin(ALICE, 22);
-    await stage.driver.close('ssh', source(ALICE));
-    assert.equal(await stalled.says('closed'), 'silent');
-    await load(stage.hosts.server, 'flush ruleset');
-    const meanwhile = await stage.begin(BOB, 22);
-    await install(cut);
-    assert.deepEqual(
-      [await older.says('older'), await stalled.says('closed'), await meanwhile.says('meanwhile')],
-      ['connected', 'silent', 'silent'],
-    );
-    // Flushed again and again it is the same set, and a port that is new to it is seeded as ever.
-    for (let round = 0; round < 3; round += 1) {
-      await load(stage.hosts.server, 'flush ruleset');
-      await install(cut);
-    }
-    const elsewhere = await stage.begin(FAR_6, 80);
-    await load(stage.hosts.server, 'flush ruleset');
-    await install([...cut, doorPolicy('web', ['tcp/80'], 'cut')]);
-    assert.deepEqual([await older.says('older'), await elsewhere.says('web')], ['connected', 'connected']);
-    assert.equal(await stalled.says('closed'), 'silent');
-    for (const session of [older, stalled, meanwhile, elsewhere]) await session.end();
+    await comeBackAfter(stage, flush, async (older, stalled) => {
+      // Flushed again and again it is the same set, and a port that is new to it is seeded as ever.
+      for (let round = 0; round < 3; round += 1) {
+        await flush();
+        await install(cut);
+      }
+      const elsewhere = await stage.begin(FAR_6, 80);
+      await flush();
+      await install([...cut, doorPolicy('web', ['tcp/80'], 'cut')]);
+      assert.deepEqual([await older.says('older'), await elsewhere.says('web')], ['connected', 'connected']);
+      assert.equal(await stalled.says('closed'), 'silent');
+      await elsewhere.end();
+    });
   });
 
-  test('not one packet gets through while the guard is installed again and again', async (t) => {
-    const { server, client } = stage.hosts;
-    const guards = [
-      guardOf([SSH, doorPolicy('range', ['tcp/8000-8010'])]),
-      guardOf([doorPolicy('web', ['tcp/80']), doorPolicy('ssh', ['tcp/22'], 'kill')]),
-    ];
-    await load(
-      client,
-      `table inet count {
-        chain in {
-          type filter hook prerouting priority -300
-          tcp sport 22 tcp flags & (syn | ack) == (syn | ack) counter
-        }
-      }`,
-    );
-    const answered = async (): Promise<number> => {
-      const { stdout } = await client.exec(['nft', 'list', 'table', 'inet', 'count']);
-      return Number(/counter packets (\d+)/.exec(stdout)![1]);
-    };
-    const flood = { destination: server.address4, firstSource: BOB, sources: 1, port: 22, rate: 10_000 };
-    const sender = startSender(client);
-    await sender.flood({ ...flood, count: 1000 });
-    assert.ok((await answered()) > 900, 'the open port answers the flood');
-    await stage.driver.install(guards[0]!);
-    await open('ssh', ALICE, 600_000);
-    const before = await answered();
-    let over = false;
-    let sent = 0;
-    const flooding = (async () => {
-      while (!over) sent += (await sender.flood({ ...flood, seconds: 1 })).sent;
-    })();
-    const started = performance.now();
-    for (let reload = 1; reload <= RELOADS; reload += 1) await stage.driver.install(guards[reload % 2]!);
-    const each = (performance.now() - started) / RELOADS;
-    over = true;
-    await flooding;
-    assert.equal((await answered()) - before, 0);
-    assert.equal(await stage.connect(ALICE, 22), 'connected', 'the grant outlived it all');
-    assert.ok(sent > RELOADS, `${sent}`);
-    t.diagnostic(`${RELOADS} reloads, ${each.toFixed(1)} ms each, under ${sent} SYNs`);
-    await load(client, 'flush ruleset');
-  });
+  test('not one packet gets through while the guard is installed again and again', (t) =>
+    reloadUnderFlood(stage, RELOADS, t));
 
   test('what somebody else does to the guard is noticed, what we do is not', async () => {
     const { server } = stage.hosts;
@@ -205,54 +149,15 @@ describe('nftables, beyond the contract', { skip }, () => {
   });
 
   test("a container's published port is guarded, and its sessions end as the door says", async () => {
-    const { server, client, container } = stage.hosts;
-    await server.exec([
-      'sh',
-      '-c',
-      'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding',
-    ]);
-    await client.exec(['ip', 'route', 'replace', '10.77.2.0/24', 'via', '10.77.1.1']);
-    await client.exec(['ip', 'route', 'replace', 'fd77:0:0:2::/64', 'via', server.address6]);
-    await container.exec(['ip', 'route', 'replace', 'default', 'via', '10.77.2.1']);
-    await container.exec(['ip', 'route', 'replace', 'default', 'via', server.interfaces[1]!.address6]);
-    const inside = startPeer(container);
-    await inside.listen('tcp', 80);
-    await inside.listen('tcp', 8080);
+    const { server, container } = stage.hosts;
     const dnat = (family: string, to: string): string => `table ${family} nat {
         chain pre {
           type nat hook prerouting priority dstnat
           fib daddr type local tcp dport 8080 dnat to ${to}:80
         }
       }\n`;
-    const through = (from: string) => {
-      const destination = from.includes(':') ? container.address6 : container.address4;
-      return stage.client.connect({ source: from, destination, port: 8080 });
-    };
     const docker = dnat('ip', container.address4) + dnat('ip6', `[${container.address6}]`);
-    for (const close of ['keep', 'cut', 'kill'] as const) {
-      for (const from of [ALICE, ALICE_6]) {
-        await stage.driver.remove();
-        await load(server, `flush ruleset\n${docker}`);
-        const before = await stage.begin(from, 8080);
-        assert.equal(await before.says('before'), 'connected');
-        await install([doorPolicy('web', ['tcp/8080'], close)]);
-        assert.equal(await before.says('after the installation'), 'connected', `${close} ${from}`);
-        assert.equal(await stage.connect(from, 8080), 'silent');
-        assert.equal(await through(from), 'connected', 'the port of a machine behind this one');
-        await open('web', from);
-        const session = await stage.begin(from, 8080);
-        assert.equal(await session.says('hello'), 'connected');
-        await stage.driver.close('web', source(from));
-        assert.equal(await stage.connect(from, 8080), 'silent');
-        assert.equal(
-          await session.says('closed'),
-          { keep: 'connected', cut: 'silent', kill: 'refused' }[close],
-          `${close} ${from}`,
-        );
-        await before.end();
-        await session.end();
-      }
-    }
+    await guardContainer(stage, () => load(server, `flush ruleset\n${docker}`));
   });
 
   const preflight = (...doors: Parameters<typeof doorPolicy>[1][]): Promise<Finding[]> =>
@@ -382,14 +287,8 @@ describe('nftables, beyond the contract', { skip }, () => {
     }
   });
 
-  test('with face mirror, a client that was refused gets in after its knock, from the same port', async () => {
-    await install([doorPolicy('ssh', ['tcp/22', `udp/${UDP_PORT}`])], { face: 'mirror', closed: REFUSED });
-    const { address4 } = stage.hosts.server;
-    const ask = () => stage.client.ask({ source: ALICE, sourcePort: 40_000, destination: address4, port: UDP_PORT });
-    assert.deepEqual([await stage.connect(ALICE, 22), await ask()], ['refused', 'refused']);
-    await open('ssh', ALICE);
-    assert.deepEqual([await stage.connect(ALICE, 22), await ask()], ['connected', 'connected']);
-  });
+  test('with face mirror, a client that was refused gets in after its knock, from the same port', () =>
+    refuseThenAdmit(stage));
 
   test('a hundred thousand grants slow nothing down', async (t) => {
     await install([SSH, doorPolicy('web', ['tcp/80'])]);
@@ -458,19 +357,5 @@ describe('nftables, beyond the contract', { skip }, () => {
     assert.equal(grants.length, 1);
   });
 
-  test('installing two doors and a hundred', async (t) => {
-    const figures: string[] = [];
-    for (const count of [2, 100]) {
-      const doors = Array.from({ length: count }, (_, index) => doorPolicy(`door-${index}`, [`tcp/${10_000 + index}`]));
-      const times: number[] = [];
-      for (let run = 0; run < 10; run += 1) {
-        const started = performance.now();
-        await install(doors);
-        times.push(performance.now() - started);
-      }
-      times.sort((x, y) => x - y);
-      figures.push(`${count} doors: ${times[5]!.toFixed(1)} ms`);
-    }
-    t.diagnostic(figures.join('; '));
-  });
+  test('installing two doors and a hundred', (t) => timeInstallations(stage, 10, t));
 });
