@@ -20,18 +20,23 @@ export function controlOptions(): readonly Option[] {
   ];
 }
 
-/** Connects and lets `talk` have its way; the exit status. */
+/** Connects and lets `talk` have its way; the exit status. `alone`: what can be answered where no daemon runs, undefined when nothing. */
 export async function ask(
   command: Command,
   terminal: Terminal,
   talk: (client: ControlClient) => Promise<number>,
+  alone: () => number | undefined = () => undefined,
 ): Promise<number> {
   try {
     using client = await connectControl(socketOf(command));
     return await talk(client);
   } catch (error) {
     if (!(error instanceof ControlError)) throw error;
-    complain(terminal, error.problem === 'no-daemon' ? withOrigin(error, command) : error);
+    const isNobodyThere = error.problem === 'no-daemon';
+    // A daemon that listens elsewhere is the one that is to be asked.
+    const status = isNobodyThere && runningSocket() === undefined ? alone() : undefined;
+    if (status !== undefined) return status;
+    complain(terminal, isNobodyThere ? withOrigin(error, command) : error);
     return 1;
   }
 }

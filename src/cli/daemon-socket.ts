@@ -1,8 +1,9 @@
-/** Which socket a command talks to: `--socket`, else what the configuration says, else the one of a configuration without a word about it. */
+/** Which daemon a command talks to: the one at `--socket`, else where the configuration says, else where one without a word about it is. */
 
 import { existsSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import { controlSocketOf } from '../config/control-socket.ts';
+import { type Whereabouts, whereaboutsOf } from '../config/whereabouts.ts';
 import { ControlError } from '../control/client.ts';
 import { guardLock } from '../keeper/guard-lock.ts';
 import { reasonOf } from '../keeper/journal.ts';
@@ -13,6 +14,8 @@ import { isPosternToml } from './load-postern-toml.ts';
 
 export const DEFAULT_CONFIG = '/etc/postern/postern.toml';
 export const DEFAULT_SOCKET = '/var/lib/postern/control.sock';
+/** Of a configuration without a word about it. */
+const USUAL: Whereabouts = { socket: DEFAULT_SOCKET, state: dirname(DEFAULT_SOCKET), ipv6Prefix: 64 };
 
 /** Where knockd keeps its own. */
 export const KNOCKD_CONFIG = '/etc/knockd.conf';
@@ -40,23 +43,33 @@ export function runningSocket(): string | undefined {
 
 /** Throws a `ControlError` that says why it cannot be told. */
 export function socketOf(command: Command): string {
+  const { socket } = command.optsWithGlobals<{ socket?: string }>();
+  return socket === undefined ? configured(command).socket : absolute(socket);
+}
+
+/** Where the daemon of this command keeps its state, and by which networks sources; undefined when only its socket is known. */
+export function stateOf(command: Command): Pick<Whereabouts, 'state' | 'ipv6Prefix'> | undefined {
   const { config, socket } = command.optsWithGlobals<{ config?: string; socket?: string }>();
-  if (socket !== undefined) return absolute(socket);
+  return socket !== undefined && config === undefined ? undefined : configured(command);
+}
+
+function configured(command: Command): Whereabouts {
+  const { config } = command.optsWithGlobals<{ config?: string }>();
   const file = absolute(config ?? DEFAULT_CONFIG);
   // knockd's format has no word for it.
-  if (file.endsWith('.conf') && !isPosternToml(file)) return DEFAULT_SOCKET;
+  if (file.endsWith('.conf') && !isPosternToml(file)) return USUAL;
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    if (config === undefined) return DEFAULT_SOCKET;
+    if (config === undefined) return USUAL;
     throw new ControlError(
       'lost',
       `${config}: ${reasonOf(error)}`,
       'Name the socket itself: postern --socket FILE ...',
     );
   }
-  const found = controlSocketOf(text, file);
+  const found = whereaboutsOf(text, file);
   if (found === undefined) {
     const hint = `Correct it (postern check ${config ?? file}), or name the socket itself: postern --socket FILE ...`;
     throw new ControlError('lost', `Cannot tell from ${config ?? file} where the daemon listens`, hint);

@@ -1,13 +1,20 @@
-/** `postern log`: what happened, and with `--follow` what happens. With `--json`, one event a line. */
+/**
+ * `postern log`: what happened, and with `--follow` what happens. With `--json`, one event a line. Where no daemon runs, what the last one
+ * has written down.
+ */
 
 import { type Command, Option } from 'commander';
-import type { ControlClient } from '../control/client.ts';
+import type { ControlClient, LogRequest } from '../control/client.ts';
 import { MOST_LOGGED } from '../control/request.ts';
 import { type EventType, HISTORY_WORDS, type WireEntry, type WireEvent } from '../control/wire-event.ts';
+import { reasonOf } from '../keeper/journal.ts';
 import { readAddress, readLogLimit, readSinceText, readTypes } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
+import { stateOf } from './daemon-socket.ts';
 import { LogLines } from './log-lines.ts';
+import { readPastLog } from './past-log.ts';
 import { paintFor, type Terminal } from './terminal.ts';
+import { harmless } from './wording.ts';
 
 interface LogOptions {
   readonly door?: string;
@@ -49,17 +56,38 @@ export function addLog(program: Command, end: (status: number) => void, terminal
         const message = `Write a whole number from 1 to ${MOST_LOGGED}.`;
         command.error(`error: option '-n, --limit <number>' argument '0' is invalid. ${message}`, { exitCode: 2 });
       }
-      end(await ask(command, terminal, (client) => showLog(client, options, terminal)));
+      const talk = (client: ControlClient): Promise<number> => showLog(client, options, terminal);
+      end(
+        await ask(command, terminal, talk, () => (options.follow ? undefined : showPast(command, options, terminal))),
+      );
     });
 }
 
-async function showLog(client: ControlClient, options: LogOptions, terminal: Terminal): Promise<number> {
-  const { door, source, type, since, limit, follow, json } = options;
-  const filter = { ...(door !== undefined && { door }), ...(source !== undefined && { source }) };
+/** Prints events on lines of their own. */
+function printerOf({ json }: LogOptions, terminal: Terminal) {
   const lines = new LogLines(paintFor(terminal.stdout, terminal.environment));
-  const print = (event: WireEvent): void => {
-    terminal.stdout.write(`${json ? JSON.stringify(event) : lines.print(event)}\n`);
+  return {
+    expect: (events: readonly WireEntry[]): void => lines.expect(events),
+    print: (event: WireEvent): void => {
+      terminal.stdout.write(`${json ? JSON.stringify(event) : lines.print(event)}\n`);
+    },
   };
+}
+
+/** What is asked of the past. */
+function requestOf({ door, source, type, since, limit }: LogOptions): LogRequest {
+  return {
+    ...(door !== undefined && { door }),
+    ...(source !== undefined && { source }),
+    ...(type && { types: type }),
+    ...(since !== undefined && { since }),
+    ...(limit !== undefined && { limit }),
+  };
+}
+
+async function showLog(client: ControlClient, options: LogOptions, terminal: Terminal): Promise<number> {
+  const { follow, limit } = options;
+  const { expect, print } = printerOf(options, terminal);
   // What happens between question and answer is in both, or in what follows alone: nothing is left out, nothing is said twice.
   let last = 0;
   let early: WireEvent[] | undefined = [];
@@ -67,16 +95,10 @@ async function showLog(client: ControlClient, options: LogOptions, terminal: Ter
     if (early) early.push(event);
     else if (!('id' in event) || event.id > last) print(event);
   };
-  const types = type ?? (Object.keys(HISTORY_WORDS) as EventType[]);
-  if (follow) await client.follow({ ...filter, types }, hear);
-  const query = {
-    ...filter,
-    ...(type && { types: type }),
-    ...(since !== undefined && { since }),
-    ...(limit !== undefined && { limit }),
-  };
-  const entries: readonly WireEntry[] = limit === 0 ? [] : await client.log(query);
-  lines.expect(entries);
+  const { since: _, limit: __, ...filter } = requestOf(options);
+  if (follow) await client.follow({ types: Object.keys(HISTORY_WORDS) as EventType[], ...filter }, hear);
+  const entries: readonly WireEntry[] = limit === 0 ? [] : await client.log(requestOf(options));
+  expect(entries);
   for (const entry of entries) {
     print(entry);
     last = Math.max(last, entry.id);
@@ -89,4 +111,21 @@ async function showLog(client: ControlClient, options: LogOptions, terminal: Ter
   if (await Promise.race([interrupted, client.ended])) return 0;
   terminal.stderr.write('postern: The daemon ended the connection\n');
   return 1;
+}
+
+/** The history that a dead daemon has left; undefined when there is none, or none for this user. */
+function showPast(command: Command, options: LogOptions, terminal: Terminal): number | undefined {
+  try {
+    const where = stateOf(command);
+    const past = where && readPastLog(where.state, where.ipv6Prefix, requestOf(options));
+    if (!past) return undefined;
+    terminal.stderr.write(`postern: No daemon runs; this is from ${past.file}\n`);
+    const { expect, print } = printerOf(options, terminal);
+    expect(past.entries);
+    past.entries.forEach(print);
+    return 0;
+  } catch (error) {
+    terminal.stderr.write(`postern: Cannot read what it has left: ${harmless(reasonOf(error))}\n`);
+    return undefined;
+  }
 }

@@ -23,7 +23,7 @@ import { Zygote } from '../keeper/zygote.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
-import { openJournald } from '../platform/journald.ts';
+import { leadsToJournal, openJournald } from '../platform/journald.ts';
 import { notify, notifyReloading, takeWatchdogTime } from '../platform/notify.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
@@ -66,18 +66,22 @@ export async function main(argv: readonly string[]): Promise<number> {
     strict: given.strict,
     starting: true,
   });
-  for (const line of loaded.complaints) process.stderr.write(`${line}\n`);
-  if (!loaded.config) return 1;
+  const complain = (): void => loaded.complaints.forEach((line) => void process.stderr.write(`${line}\n`));
+  if (!loaded.config) {
+    complain();
+    return 1;
+  }
   const asked = { config: loaded.config, text: loaded.text ?? '', warnings: [] };
   const { config } = settleInterrupted(asked.config, asked.text, false) ?? asked;
   const privileges = await reducePrivileges(config, [absolute(given.config)], { confines: !given.guardOnly });
   try {
     if (given.guardOnly) {
+      complain();
       process.stdout.write(`${await installGuard(config)}\n`);
       return 0;
     }
     // Not before: to give up privileges may have begun this program anew.
-    return await run(given, settleInterrupted(asked.config, asked.text, true) ?? asked, privileges);
+    return await run(given, settleInterrupted(asked.config, asked.text, true) ?? asked, privileges, loaded.complaints);
   } catch (error) {
     if (!(error instanceof CaptureError) && !(error instanceof FirewallError)) throw error;
     process.stderr.write(`posternd: ${error instanceof CaptureError ? error.plain : error.message}\n`);
@@ -85,7 +89,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function run(given: Given, { config, text, warnings: doubts }: Settled, privileges: Privileges): Promise<number> {
+async function run(
+  given: Given,
+  { config, text, warnings: doubts }: Settled,
+  privileges: Privileges,
+  complaints: readonly string[],
+): Promise<number> {
   keepDescriptorsPrivate();
   if (process.platform === 'linux' && !hasCapability(CAP_NET_ADMIN)) {
     process.stderr.write(
@@ -94,14 +103,15 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled, pr
     return 1;
   }
   const journal = openLog(given, config);
-  const warn = (text: string): void => journal.error(`warning: ${text}`);
+  // A problem of the file is printed with its place first, in the log the word is.
+  const warn = (text: string): void => journal.error(`warning: ${text.replace(/^([^\n]*?): warning: /, '$1: ')}`);
   const locked = lockAll(config.state.dir, warn);
   if (typeof locked === 'string') {
     process.stderr.write(`posternd: ${locked}\n`);
     return 1;
   }
   const { state, warnings } = openState(config.state.dir, { wallNow, after, warn }, retentionOf(config));
-  for (const text of [...doubts, ...privileges.warnings, ...warnings]) warn(text);
+  for (const text of [...complaints, ...doubts, ...privileges.warnings, ...warnings]) warn(text);
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
   const end = (reason: string): void => {
@@ -112,6 +122,7 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled, pr
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
   const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
+  const strangers = limitStrangers(journal, monotonicNow);
   let standing = doubts;
   let inForce = text;
   let read = text;
@@ -129,8 +140,8 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled, pr
       version: readVersion(),
       trial: () => trial.status(),
       warnings: async () => [...standing, ...warnings, ...(await findings.lines())],
-      say: limitStrangers((event, entry) => journal.event(event, entry), monotonicNow),
-      whisper: (stage) => journal.stage(stage),
+      say: strangers.event,
+      whisper: strangers.stage,
       load: () => {
         const next = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
         if (!next.config) throw new Refusal([...next.complaints, 'The configuration is unchanged'].join('\n'));
@@ -270,6 +281,7 @@ function openLog(given: Given, config: PosternConfig): DaemonLog {
   const ports = {
     stdout: (text: string) => void process.stdout.write(text),
     stderr: (text: string) => void process.stderr.write(text),
+    stderrIsJournal: leadsToJournal(2),
     wallNow,
     openSyslog: () => openSyslog('posternd'),
     openJournald,

@@ -163,6 +163,10 @@ function nativeKeys({ door, closer, name, note }: DoorPrint, start: FirewallComm
   const shownName = `The door "${name}"`;
   for (const narrowed of start.narrowed)
     note(door.line, `${shownName} closes its ports altogether: ${quote(narrowed)} of the command is not carried over`);
+  if (start.bothProtocols) {
+    const why = 'the command names no protocol, which ufw takes for both';
+    note(door.line, `${shownName} closes its ports for tcp and udp: ${why}; take what you do not mean out of protect`);
+  }
   const keys: Record<string, unknown> = { protect: start.ports.map((range: PortRange) => printPorts(range)) };
   if (closer) {
     const knock = closer.knock.steps.map(printStep).join(' ');

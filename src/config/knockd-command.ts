@@ -13,6 +13,8 @@ export interface FirewallCommand {
   readonly ports: readonly PortRange[];
   /** What it says beside that and a door has no word for: `-i eth0`. */
   readonly narrowed: readonly string[];
+  /** It names no protocol, which ufw takes for both. */
+  readonly bothProtocols?: true;
 }
 
 /** An element of a set that some rule elsewhere looks at. */
@@ -168,5 +170,6 @@ function readUfw(text: string): FirewallCommand | undefined {
   const lists = (protocol ? [protocol] : (['tcp', 'udp'] as const)).map((name) => readPortList(name, list));
   if (lists.includes(undefined)) return undefined;
   const ports = mergePorts(lists.flatMap((ranges) => ranges ?? []));
-  return { action: /\bdelete\b/.test(text.split(' allow')[0] ?? '') ? 'close' : 'open', ports, narrowed: [] };
+  const action = /\bdelete\b/.test(text.split(' allow')[0] ?? '') ? 'close' : 'open';
+  return { action, ports, narrowed: [], ...(protocol === undefined && { bothProtocols: true }) };
 }

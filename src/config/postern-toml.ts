@@ -33,6 +33,8 @@ export type PosternTomlResult =
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 const SHAPE = shapeOf(posternSchema);
+/** The tables around a key, at most: door, its name, knock. */
+const DEEPEST = 3;
 
 /** Reads a configuration file. Never throws: what is wrong is in the result, in the order of the lines. */
 export function parsePosternToml(text: string | Uint8Array, options: PosternTomlOptions): PosternTomlResult {
@@ -99,18 +101,21 @@ function reportValues(
 ): ReadonlySet<string> {
   const unsure = new Set<string>();
   const excused = new Set<string>();
-  const excuse = (path: Path): void => {
+  const excuse = (path: Path, value?: unknown): void => {
     excused.add(JSON.stringify(path));
     if (path[0] === 'door' && typeof path[1] === 'string') unsure.add(path[1]);
+    if (!isTable(value) || path.length > DEEPEST) return;
+    for (const [key, inner] of Object.entries(value)) excuse([...path, key], inner);
   };
   for (const path of dropped) excuse(path);
-  for (const { table, key, meant, about } of findStrangeKeys(SHAPE, values)) {
+  for (const { table, key, value, meant = [...table, key], about } of findStrangeKeys(SHAPE, values)) {
     report({ path: [...table, key], about });
-    excuse([...table, meant ?? key]);
+    excuse(meant, value);
   }
   const { issues = [] } = v.safeParse(posternSchema, values);
   for (const found of [...issues.map((issue) => explainIssue(SHAPE, issue)), ...findLacks(SHAPE, values)]) {
-    if (!found.missing || !excused.has(JSON.stringify(found.path))) report(found);
+    const table = found.path.slice(0, -1);
+    if (!found.missing?.some((key) => excused.has(JSON.stringify([...table, key])))) report(found);
   }
   return unsure;
 }

@@ -10,8 +10,8 @@ import { type Path, printPath } from './toml-positions.ts';
 export interface PathFinding {
   readonly path: Path;
   readonly about: Finding;
-  /** The key that is not there. */
-  readonly missing?: string;
+  /** The keys of which one has to be there, in the table that `path` leads into. */
+  readonly missing?: readonly string[];
 }
 
 /** One issue of valibot's as a finding. */
@@ -23,7 +23,11 @@ export function explainIssue(root: Shape, issue: v.BaseIssue<unknown>): PathFind
   const name = nameOf(path);
   if (issue.input === undefined && shape) {
     const message = `The section [${printPath(path.slice(0, -1))}] has no ${name}`;
-    return { path, about: finding('error', message, `Add a line such as ${exampleLine(name, shape)}`), missing: name };
+    return {
+      path,
+      about: finding('error', message, `Add a line such as ${exampleLine(name, shape)}`),
+      missing: [name],
+    };
   }
   if (!shape) return { path, about: finding('error', `Cannot use ${name}`, 'Remove it') };
   const { message, hint } = refuse(shape, name, path, issue.input);
@@ -45,7 +49,7 @@ export function* findLacks(shape: Shape, values: unknown, path: Path = []): Gene
   if (first === undefined || !wanted || oneOf.some((key) => Object.hasOwn(values, key))) return;
   const message = `The section [${printPath(path)}] has neither ${oneOf.join(' nor ')}`;
   const about = finding('error', message, `Add a line such as ${exampleLine(first, wanted)}`);
-  yield { path: [...path, first], about, missing: first };
+  yield { path: [...path, first], about, missing: oneOf };
 }
 
 function exampleLine(name: string, shape: Shape): string {

@@ -10,8 +10,9 @@ export interface StrangeKey {
   /** The table that it stands in. */
   readonly table: Path;
   readonly key: string;
-  /** The key of this table that was meant. */
-  readonly meant?: string;
+  readonly value: unknown;
+  /** Where its author probably meant to write it. */
+  readonly meant?: Path;
   readonly about: Finding;
 }
 
@@ -29,12 +30,12 @@ function* search(root: Shape, shape: Shape, values: unknown, path: Path): Genera
     if (shape.type === 'table') {
       const inner = shape.keys.get(key);
       if (inner) yield* search(root, inner, value, [...path, key]);
-      else yield { table: path, key, ...explain(root, shape, path, key, value) };
+      else yield { table: path, key, value, ...explain(root, shape, path, key, value) };
     } else if (shape.type === 'named-tables') {
       if (!RESERVED.has(key)) yield* search(root, shape.value, value, [...path, key]);
       else {
         const about = finding('error', `Cannot use the name ${quote(key)} for a door`, 'Give it another name');
-        yield { table: path, key, about };
+        yield { table: path, key, value, about };
       }
     }
   }
@@ -47,17 +48,24 @@ interface Home {
   readonly table: Table;
 }
 
-function explain(root: Shape, own: Table, path: Path, key: string, value: unknown): Omit<StrangeKey, 'table' | 'key'> {
+function explain(
+  root: Shape,
+  own: Table,
+  path: Path,
+  key: string,
+  value: unknown,
+): Omit<StrangeKey, 'table' | 'key' | 'value'> {
   const isSection = isTable(value) && path.length === 0;
   const here = path.length === 0 ? (isSection ? '' : ' outside of a section') : ` in [${printPath(path)}]`;
   const message = isSection ? `Cannot use the section ${quote(`[${key}]`)}` : `Cannot use the key ${quote(key)}${here}`;
-  const tell = (hint: string, meant?: string) => ({
+  const tell = (hint: string, place?: Path) => ({
     about: finding('error', message, hint),
-    ...(meant !== undefined && { meant }),
+    ...(place && { meant: place }),
   });
   const meant = ownKey(own, key);
-  if (isSection && meant === undefined && looksLikeDoor(root, value)) return tell(`Write [door.${key}]`);
-  if (meant !== undefined) return tell(isSection ? `Did you mean "[${meant}]"?` : `Did you mean "${meant}"?`, meant);
+  if (isSection && meant === undefined && looksLikeDoor(root, value)) return tell(`Write [door.${key}]`, ['door', key]);
+  if (meant !== undefined)
+    return tell(isSection ? `Did you mean "[${meant}]"?` : `Did you mean "${meant}"?`, [...path, meant]);
   const homes = [...homesOf(root, path)].filter(({ table }) => table !== own);
   const exact = homes.find(({ table }) => table.keys.has(key));
   if (exact) return tell(`Move it into ${printHome(exact.path)}`);

@@ -38,7 +38,7 @@ export interface Attacker {
   readonly ports: readonly PortName[];
   /** How many different ones, at least. */
   readonly distinct: number;
-  /** In a list as they are at its time; else at `last`. */
+  /** In a list as they are at its time; else as they were at the last deed, or since then at another configuration. */
   readonly points: number;
 }
 
@@ -65,6 +65,8 @@ type Entry = { -readonly [Key in keyof Attacker]: Attacker[Key] } & {
   ports: PortName[];
   doors: string[];
   weight: number;
+  /** When `points` were right. */
+  counted: number;
 };
 
 const ROWS = 4;
@@ -83,7 +85,9 @@ export class Attackers {
     this.#leak = leak;
   }
 
-  configure(leak: Leak): void {
+  /** What was forgotten until now was forgotten as fast as it used to be. */
+  configure(leak: Leak, now: number): void {
+    for (const entry of this.#entries.values()) this.#settle(entry, now);
     this.#leak = leak;
   }
 
@@ -143,11 +147,11 @@ export class Attackers {
     return [...this.#entries.values()]
       .sort((x, y) => y.weight - x.weight || y.last - x.last)
       .slice(0, most)
-      .map(({ weight: _, ...attacker }) => ({
+      .map(({ weight: _, counted, ...attacker }) => ({
         ...attacker,
         ports: [...attacker.ports],
         doors: [...attacker.doors],
-        points: this.#left(attacker, now),
+        points: this.#left({ points: attacker.points, counted }, now),
       }));
   }
 
@@ -155,7 +159,7 @@ export class Attackers {
     const key = printAddress(source);
     const known = this.#entries.get(key);
     if (known) {
-      known.points = this.#left(known, now);
+      this.#settle(known, now);
       known.last = Math.max(known.last, now);
       return known;
     }
@@ -175,15 +179,21 @@ export class Attackers {
       distinct: 0,
       points: 0,
       weight: this.#recall(source),
+      counted: now,
     };
     this.#entries.set(key, entry);
     return entry;
   }
 
+  #settle(entry: Entry, now: number): void {
+    entry.points = this.#left(entry, now);
+    entry.counted = Math.max(entry.counted, now);
+  }
+
   /** What has not been forgotten yet. */
-  #left({ points, last }: Pick<Attacker, 'points' | 'last'>, now: number): number {
+  #left({ points, counted }: Pick<Entry, 'points' | 'counted'>, now: number): number {
     const { limit, within } = this.#leak;
-    return Math.max(0, points - (Math.max(0, now - last) * limit) / within);
+    return Math.max(0, points - (Math.max(0, now - counted) * limit) / within);
   }
 
   #give(entry: Entry, points: number, packets: number): void {

@@ -11,7 +11,7 @@ import { closeSync, fstatSync, openSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { PosternConfig } from '../config/postern-config.ts';
 import { type WireStage, wireTime } from '../control/wire-event.ts';
-import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
+import type { HistoryEntry, HistoryEvent, HistoryType } from '../core/history.ts';
 import { createFolder } from '../platform/folder.ts';
 import type { Journald, JournaldFields } from '../platform/journald.ts';
 import type { Syslog } from '../platform/syslog.ts';
@@ -23,6 +23,8 @@ export type LogSettings = PosternConfig['log'];
 export interface DaemonLogPorts {
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
+  /** What is said there gets into the systemd journal, which has what the log sends it already. */
+  readonly stderrIsJournal: boolean;
   readonly wallNow: () => number;
   readonly openSyslog: () => Syslog;
   readonly openJournald: () => Journald;
@@ -78,39 +80,40 @@ export class DaemonLog {
     if (problem !== undefined) this.error(`warning: Cannot open the log file ${settings.file}: ${problem}`);
   }
 
+  /** Is an event of this type, or a knock on the way, within the level? */
+  shows(what: HistoryType | 'stage'): boolean {
+    return matters(what === 'stage' ? 'debug' : levelOf({ type: what }), this.#settings.level);
+  }
+
   /** `entry`: as it was recorded, if it was. */
   event(event: HistoryEvent, entry?: HistoryEntry): void {
-    const level = levelOf(event);
-    if (!matters(level, this.#settings.level)) return;
-    this.#tell(this.#eventLine(event, level, entry), this.#ports.stdout);
+    if (!this.shows(event.type)) return;
+    this.#tell(this.#eventLine(event, levelOf(event), entry));
   }
 
   /** A knock on the way. */
   stage(stage: Omit<WireStage, 'type' | 'time'> & { readonly time: number }): void {
-    if (!matters('debug', this.#settings.level)) return;
+    if (!this.shows('stage')) return;
     const { time, door, source, stage: reached, of } = stage;
-    this.#tell(
-      {
-        time,
-        level: 'debug',
-        text: onOneLine(`${door}: ${source} has knocked ${reached} of ${of}`),
-        json: printJson({ time: wireTime(time), type: 'stage', door, source, stage: reached, of } satisfies WireStage),
-        fields: { POSTERN_TYPE: 'stage', POSTERN_DOOR: door, POSTERN_SOURCE: source },
-      },
-      this.#ports.stdout,
-    );
+    this.#tell({
+      time,
+      level: 'debug',
+      text: onOneLine(`${door}: ${source} has knocked ${reached} of ${of}`),
+      json: printJson({ time: wireTime(time), type: 'stage', door, source, stage: reached, of } satisfies WireStage),
+      fields: { POSTERN_TYPE: 'stage', POSTERN_DOOR: door, POSTERN_SOURCE: source },
+    });
   }
 
-  /** What is no event, and is also said on standard error. Several lines are so many entries. */
+  /** What is no event, and is also said on standard error, unless its readers have it from the log. Several lines are so many entries. */
   error(text: string): void {
-    if (this.#settings.format === 'text') this.#ports.stderr(`${text}\n`);
     for (const said of text.split('\n').filter((line) => line.trim() !== '')) {
       const word = /^(warning|error|note|hint): /.exec(said)?.[1];
       const detail = word === undefined ? said : said.slice(word.length + 2);
       const level = LEVEL_OF[word ?? 'error'] ?? 'error';
       const line = this.#eventLine({ type: 'warned', detail }, level);
       const shown = { ...line, text: onOneLine(`${word ?? 'error'}: ${detail}`) };
-      this.#tell(shown, this.#settings.format === 'json' ? this.#ports.stderr : undefined);
+      if (this.#log(shown) && this.#ports.stderrIsJournal) continue;
+      this.#ports.stderr(`${this.#settings.format === 'json' ? shown.json : said}\n`);
     }
   }
 
@@ -135,9 +138,14 @@ export class DaemonLog {
     };
   }
 
-  #tell({ time, level, text, json, fields }: Line, stream: ((text: string) => void) | undefined): void {
+  #tell(line: Line): void {
+    if (this.#verbose) this.#ports.stdout(`${this.#settings.format === 'json' ? line.json : line.text}\n`);
+    this.#log(line);
+  }
+
+  /** To the journal or syslog, and the file. True when it went to one of the first two. */
+  #log({ time, level, text, json, fields }: Line): boolean {
     const line = this.#settings.format === 'json' ? json : text;
-    if (stream === this.#ports.stderr || this.#verbose) stream?.(`${line}\n`);
     const taken = this.#journald?.write({
       MESSAGE: text,
       PRIORITY: PRIORITIES[level],
@@ -147,6 +155,7 @@ export class DaemonLog {
     });
     if (taken !== true) this.#syslog?.write(line, new Date(time));
     this.#write(`${this.#settings.format === 'json' ? json : `${wireTime(time)} ${text}`}\n`);
+    return taken === true || this.#syslog !== undefined;
   }
 
   #write(line: string): void {

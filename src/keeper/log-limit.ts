@@ -1,38 +1,64 @@
 /**
  * Strangers do not fill the log, nor the disk that it is on: of what they cause, a bounded number of lines a second is said, and a smaller one
- * over the days; the rest is counted, and said when there is room.
+ * over the days; the rest is counted, and said when there is room. Knocks on the way, for debugging, have a bound of their own: they take
+ * no room from events. What the level leaves out is not counted.
  */
 
 import { Allowance } from '../core/allowance.ts';
-import { type HistoryEntry, type HistoryEvent, STRANGERS } from '../core/history.ts';
+import { STRANGERS } from '../core/history.ts';
+import type { DaemonLog } from './daemon-log.ts';
 
 const LINES = { perSecond: 20, burst: 500 };
 /** 192,800 lines in the first day, 172,800 in each day after. */
 const LASTING = { perSecond: 2, burst: 20_000 };
 
-/** An event, and as it was recorded where it was. */
-export type Say = (event: HistoryEvent, entry?: HistoryEntry) => void;
+/** A log as far as strangers fill it. */
+export type Filled = Pick<DaemonLog, 'event' | 'stage'>;
 
-/** Says what `say` says, within limits. */
-export function limitStrangers(say: Say, monotonicNow: () => number): Say {
-  const lines = new Allowance(LINES);
-  const lasting = new Allowance(LASTING);
-  const take = (): boolean => {
-    const now = monotonicNow();
-    return lines.take(now) && lasting.take(now);
+/** Says what `log` says, within limits. */
+export function limitStrangers(log: Filled & Pick<DaemonLog, 'shows'>, monotonicNow: () => number): Filled {
+  const bound = (what: string): Bound =>
+    new Bound(monotonicNow, (count) => log.event({ type: 'omitted', detail: `${count} lines about ${what}` }));
+  const strangers = bound('strangers');
+  const knocks = bound('knocks on the way');
+  return {
+    event: (event, entry) => {
+      if (log.shows(event.type) && strangers.admits(STRANGERS.has(event.type))) log.event(event, entry);
+    },
+    stage: (stage) => {
+      if (log.shows('stage') && knocks.admits(true)) log.stage(stage);
+    },
   };
-  let unsaid = 0;
-  return (event, entry) => {
-    const isStrangers = STRANGERS.has(event.type);
-    if (isStrangers && !take()) {
-      unsaid++;
-      return;
+}
+
+class Bound {
+  readonly #lines = new Allowance(LINES);
+  readonly #lasting = new Allowance(LASTING);
+  readonly #monotonicNow: () => number;
+  readonly #tell: (count: number) => void;
+  #unsaid = 0;
+
+  constructor(monotonicNow: () => number, tell: (count: number) => void) {
+    this.#monotonicNow = monotonicNow;
+    this.#tell = tell;
+  }
+
+  /** May the next line be said? Always, when it is ours; the count of those that might not comes before it. */
+  admits(isStrangers: boolean): boolean {
+    if (isStrangers && !this.#take()) {
+      this.#unsaid++;
+      return false;
     }
     // The count is a line, too: in the midst of a flood it waits.
-    if (unsaid > 0 && (!isStrangers || take())) {
-      say({ type: 'omitted', detail: `${unsaid} lines about strangers` });
-      unsaid = 0;
+    if (this.#unsaid > 0 && (!isStrangers || this.#take())) {
+      this.#tell(this.#unsaid);
+      this.#unsaid = 0;
     }
-    say(event, entry);
-  };
+    return true;
+  }
+
+  #take(): boolean {
+    const now = this.#monotonicNow();
+    return this.#lines.take(now) && this.#lasting.take(now);
+  }
 }

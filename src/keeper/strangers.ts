@@ -5,6 +5,7 @@
  *   that may pass for a while: anybody can send packets in its name.
  * - A right knock ends a ban that points brought about (the watcher sees packets before the firewall drops them); one that a person
  *   wanted stays, and the door stays shut.
+ * - Another configuration judges anew those whom we know, one after another, so that doors have their turn between them.
  * - At most 10,000 sources are banned for their points at a time: forged sources fill no table.
  */
 
@@ -50,9 +51,11 @@ export class Strangers {
   readonly #ports: StrangerPorts;
   readonly #attackers: Attackers;
   /** Verdicts that are not carried out yet, by source. */
-  readonly #judging = new Map<string, Promise<void>>();
+  readonly #judging = new Map<string, Promise<boolean>>();
   #settings: StrangerSettings;
   #full = false;
+  /** Counts the configurations: another ends the judging that an earlier one has begun. */
+  #round = 0;
 
   constructor(ports: StrangerPorts, settings: StrangerSettings) {
     this.#ports = ports;
@@ -62,7 +65,13 @@ export class Strangers {
 
   configure(settings: StrangerSettings): void {
     this.#settings = settings;
-    this.#attackers.configure(leakOf(settings));
+    this.#attackers.configure(leakOf(settings), this.#ports.wallNow());
+    void this.#judgeAll();
+  }
+
+  /** Judges nobody any more of those whom it knows. */
+  release(): void {
+    this.#round++;
   }
 
   /** The weightiest first. */
@@ -83,13 +92,13 @@ export class Strangers {
     const wallNow = this.#ports.wallNow();
     const verdict = this.#attackers.touched({ ...sighting, source, closed }, wallNow);
     this.#tell({ ...sighting, closed }, verdict);
-    this.#weigh(verdict.attacker);
+    void this.#weigh(verdict.attacker);
   }
 
   /** A knock of this source's on a door has failed; `slow` when all that was wrong is the time it took. */
   failed(source: Address, door: string, slow = false): void {
     if (this.isTrusted(source) || this.#ports.allowed.get(source)) return;
-    this.#weigh(this.#attackers.failed(this.#block(source).address, door, this.#ports.wallNow(), slow).attacker);
+    void this.#weigh(this.#attackers.failed(this.#block(source).address, door, this.#ports.wallNow(), slow).attacker);
   }
 
   /** It knocked right, and was not let in. */
@@ -135,18 +144,34 @@ export class Strangers {
     return (await this.#ports.hasSession(block)) ? 'session' : undefined;
   }
 
-  #weigh(attacker: Attacker): void {
-    const key = printAddress(attacker.source);
-    const verdict: Promise<void> = Promise.all([this.#judging.get(key), this.#judge(attacker)]).then(() => {
-      if (this.#judging.get(key) === verdict) this.#judging.delete(key);
-    });
-    this.#judging.set(key, verdict);
+  /** Those who have had enough points when the configuration came; until there is another, or the firewall refuses. */
+  async #judgeAll(): Promise<void> {
+    const round = ++this.#round;
+    const { after } = this.#settings.ban;
+    if (after === undefined) return;
+    for (const { source, points } of this.list(Number.POSITIVE_INFINITY)) {
+      // It may have shown meanwhile that it knows the knock.
+      const attacker = points >= after ? this.#attackers.get(source) : undefined;
+      if (attacker && !(await this.#weigh(attacker))) return;
+      if (round !== this.#round) return;
+    }
   }
 
-  async #judge(attacker: Attacker): Promise<void> {
+  /** False when the firewall has refused. */
+  #weigh(attacker: Attacker): Promise<boolean> {
+    const key = printAddress(attacker.source);
+    const verdict: Promise<boolean> = Promise.all([this.#judging.get(key), this.#judge(attacker)]).then(([, done]) => {
+      if (this.#judging.get(key) === verdict) this.#judging.delete(key);
+      return done;
+    });
+    this.#judging.set(key, verdict);
+    return verdict;
+  }
+
+  async #judge(attacker: Attacker): Promise<boolean> {
     const { bans, record } = this.#ports;
     const { after, duration } = this.#settings.ban;
-    if (after === undefined || attacker.points < after || this.#settings.observe) return;
+    if (after === undefined || attacker.points < after || this.#settings.observe) return true;
     const { source } = attacker;
     const { points } = attacker;
     // Paid: what comes after this counts anew.
@@ -154,18 +179,20 @@ export class Strangers {
     if (bans.size >= MOST_BANS && !bans.get(source)) {
       if (!this.#full) record({ type: 'warned', detail: `${MOST_BANS} sources are banned: no more are, for now` });
       this.#full = true;
-      return;
+      return true;
     }
     this.#full = false;
     const standing = bans.get(source);
-    if (standing && standing.via !== 'points') return;
+    if (standing && standing.via !== 'points') return true;
     try {
-      if ((await this.safe(source)) !== undefined) return;
+      if ((await this.safe(source)) !== undefined) return true;
       await bans.put(source, duration, { via: 'points', reason: `${Math.floor(points)} points` });
       // It may have knocked right, or been allowed, meanwhile.
       if ((await this.safe(source)) !== undefined) await bans.end(source, 'a right knock');
+      return true;
     } catch (error) {
       record({ type: 'warned', source: printAddress(source), detail: (error as Error).message });
+      return false;
     }
   }
 

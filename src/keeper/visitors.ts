@@ -97,6 +97,7 @@ export class Visitors {
   }
 
   release(): void {
+    this.#strangers.release();
     this.#bans.release();
     this.#allowed.release();
   }

@@ -5,12 +5,8 @@
  * value's length as 64 bits little-endian, the value and a newline. So no value can pass for another field.
  */
 
-import { close, connect, sendto, socket } from './libc.ts';
-import { unixAddress } from './unix-address.ts';
-
-const AF_UNIX = 1;
-const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
-const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
+import { fstatSync } from 'node:fs';
+import { openUnixDatagrams } from './unix-datagrams.ts';
 
 /** Names are capital letters, digits and "_", and begin with a letter; fields without a value are left out. */
 export type JournaldFields = Readonly<Record<string, string | undefined>>;
@@ -23,37 +19,18 @@ export interface Journald {
 
 /** Connects when there is something to say, and anew when the journal was restarted. */
 export function openJournald(path = '/run/systemd/journal/socket'): Journald {
-  let fd: number | undefined;
-  const open = (): number => {
-    const opened = socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
-    try {
-      connect(opened, unixAddress(path));
-      return opened;
-    } catch (error) {
-      close(opened);
-      throw error;
-    }
-  };
-  const release = (): void => {
-    if (fd !== undefined) close(fd);
-    fd = undefined;
-  };
-  return {
-    write: (fields) => {
-      const bytes = encodeJournald(fields);
-      for (let attempt = 0; attempt < 2; attempt++) {
-        try {
-          fd ??= open();
-          sendto(fd, bytes, MSG_DONTWAIT_NOSIGNAL);
-          return true;
-        } catch {
-          release();
-        }
-      }
-      return false;
-    },
-    close: release,
-  };
+  const { send, close } = openUnixDatagrams(path);
+  return { write: (fields) => send(encodeJournald(fields)), close };
+}
+
+/** Has systemd connected this descriptor to the journal? sd-daemon(3): JOURNAL_STREAM is its device and inode. */
+export function leadsToJournal(fd: number, env: NodeJS.ProcessEnv = process.env): boolean {
+  try {
+    const { dev, ino } = fstatSync(fd);
+    return env.JOURNAL_STREAM === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
 }
 
 /** The datagram of an entry. */

@@ -139,6 +139,19 @@ within = "5s"
       ['command = iptables -D INPUT -s %IP% -p tcp --dport 22 -j ACCEPT'],
       ['k.conf:1: The door "a" is not carried over: its command closes a port that no other door opens'],
     ],
+    [
+      ['command = ufw allow from %IP% to any port 22', 'stop_command = ufw delete allow from %IP% to any port 22'],
+      [
+        'k.conf:1: The door "a" closes its ports for tcp and udp: the command names no protocol, which ufw takes for both; take what you do not mean out of protect',
+      ],
+    ],
+    [
+      [
+        'command = ufw allow from %IP% to any port 22 proto tcp',
+        'stop_command = ufw delete allow from %IP% to any port 22 proto tcp',
+      ],
+      [],
+    ],
     [['stop_command = x'], ['k.conf:1: The door "a" is not carried over: it has no start command']],
     [
       [`command = iptables -I ${RULE}`, 'command_6 =', `stop_command = iptables -D ${RULE}`],
@@ -179,7 +192,8 @@ within = "5s"
       ['k.conf:1: The door "a" is not carried over: its one-time sequences in "/list" have no counterpart'],
     ],
   ] as const) {
-    test(`says: ${expected.join('; ')}`, () => assert.deepEqual(notesOf(...lines), expected));
+    test(`says of "${lines[0]}": ${expected.join('; ') || 'nothing'}`, () =>
+      assert.deepEqual(notesOf(...lines), expected));
   }
 
   test('names the file and the doors in full, however long', () => {

@@ -526,6 +526,29 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
   });
 });
 
+describe('parsePosternToml() does not miss in one place what is misspelt in another', () => {
+  const KNOCK = 'steps = ["tcp/3", "udp/1", "tcp/2"]';
+  for (const [text, expected] of [
+    [`[dor.ssh]\nprotect = ["tcp/22"]\n[dor.ssh.knock]\n${KNOCK}`, '1: Cannot use the section "[dor]"'],
+    [`[dor.ssh]\nprotect = ["tcp/22"]\n[door.ssh.knock]\n${KNOCK}`, '1: Cannot use the section "[dor]"'],
+    [`[dor.ssh]\non_open = ["/bin/true"]\n[door.ssh.knock]\n${KNOCK}`, '1: Cannot use the section "[dor]"'],
+    [`[door.ssh]\nprotect = ["tcp/22"]\n[dor.ssh.knock]\n${KNOCK}`, '3: Cannot use the section "[dor]"'],
+    [`[door.ssh]\nprotect = ["tcp/22"]\n[ssh.knock]\n${KNOCK}`, '3: Cannot use the section "[ssh]"'],
+    [`[ssh]\nprotect = ["tcp/22"]\n[door.ssh.knock]\n${KNOCK}`, '1: Cannot use the section "[ssh]"'],
+    [
+      `[door.ssh]\nprotect = ["tcp/22"]\n[door.ssh.knok]\n${KNOCK}\n[door.ssh.knock]\nwithin = "5s"`,
+      '3: Cannot use the key "knok" in [door.ssh]',
+    ],
+    [`[door.a]\non_opn = ["/bin/true"]\n[door.a.knock]\n${KNOCK}`, '2: Cannot use the key "on_opn" in [door.a]'],
+  ] as const) {
+    test(`${text.replaceAll('\n', ' ')}: ${expected}`, () =>
+      assert.deepEqual(
+        problems(text).map(([found]) => found),
+        [expected],
+      ));
+  }
+});
+
 describe('parsePosternToml() collects', () => {
   test('all problems of a file at once, one for each slip, in the order of the lines', () => {
     const text = `[state]

@@ -99,6 +99,7 @@ function logged(events: readonly HistoryEvent[], settings: Partial<LogSettings>,
     {
       stdout: () => {},
       stderr: () => {},
+      stderrIsJournal: false,
       wallNow,
       openSyslog: () => ({ write: (line) => void syslog.push(line), close: () => {} }),
       openJournald: () => ({ write: () => false, close: () => {} }),

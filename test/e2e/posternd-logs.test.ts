@@ -38,9 +38,15 @@ ln -s /proc/self/fd /run/dev/fd; touch /run/dev/log; mount --bind ${folder.path}
 exec "$0" "$@"' "$0" "$@"`;
     await using daemon = await startPosternd(server, {
       doors: sshDoor('30s'),
+      top: 'trap = ["tcp/22"]',
       settings: '[state]\ndir = "state"\n[log]\njournald = true\nfile = "postern.log"\n',
       within,
     });
+    // A warning about the file is said once at each place, although the daemon begins itself anew to have no more rights than it needs.
+    await journal.waitForLine(/^MESSAGE=warning: postern\.toml:1: The trap is a port .*\|PRIORITY=4\|/);
+    for (const lines of [daemon.running.lines, journal.lines, daemon.read('postern.log').split('\n')]) {
+      assert.equal(lines.filter((line) => line.includes('The trap is a port')).length, 1, lines.join('\n'));
+    }
     const sender = startSender(client);
     await sender.send(`src=${client.address4} dst=${server.address4}: ${KNOCK}`);
     const [entry] = await journal.waitForLine(/^MESSAGE=ssh: opened.*$/);

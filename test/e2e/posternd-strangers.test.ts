@@ -7,6 +7,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WireStranger } from '../../src/control/wire-event.ts';
@@ -14,6 +15,8 @@ import { createTopology, type Host, type Topology, unavailable } from '../suppor
 import { type Outcome, type Peer, startPeer } from '../support/peer.ts';
 import { KNOCK, type Posternd, sshDoor, startPosternd } from '../support/posternd-host.ts';
 import { type Sender, startSender } from '../support/sender.ts';
+
+const POSTERN = join(import.meta.dirname, '../../bin/postern');
 
 const skip = unavailable('nft', 'nmap');
 
@@ -162,6 +165,18 @@ describe('strangers before posternd', { skip }, () => {
     await first.ask((control) => control.allow(ALICE, '5m'));
     await first.stop('SIGKILL');
     assert.deepEqual([await reaches(MALLORY, 80), await reaches(ALICE, 22)], [false, true]);
+    const log = [
+      process.execPath,
+      POSTERN,
+      '--config',
+      join(first.folder, 'postern.toml'),
+      'log',
+      '-t',
+      'banned,allowed',
+    ];
+    const { stdout, stderr } = await server.exec(log);
+    assert.match(stdout, /banned +10\.77\.1\.3 .*\n.*allowed +10\.77\.1\.2 .*\n$/);
+    assert.equal(stderr, `postern: No daemon runs; this is from ${first.folder}/state/state.sqlite\n`);
     await using second = await startPosternd(server, { ...options, folder: first.folder });
     assert.deepEqual(await banned(second), [MALLORY]);
     await server.exec(['nft', 'flush', 'ruleset']);
@@ -169,7 +184,7 @@ describe('strangers before posternd', { skip }, () => {
     assert.deepEqual([await reaches(MALLORY, 80), await reaches(ALICE, 22)], [false, true]);
   });
 
-  test('while it observes everything passes and is told; a reload guards', async () => {
+  test('while it observes everything passes and is told; a reload guards, and bans at once who has the points for it', async () => {
     await using daemon = await startPosternd(server, { doors: sshDoor('30s') + BAN, top: `mode = "observe"\n${TOP}` });
     assert.ok(await reaches(MALLORY, 22));
     const told = await eventually(async () => (await daemon.history()).find(({ type }) => type === 'refused'), Boolean);
@@ -179,6 +194,7 @@ describe('strangers before posternd', { skip }, () => {
     assert.deepEqual([await banned(daemon), await reaches(MALLORY, 22)], [[], true]);
     daemon.write(sshDoor('30s') + BAN, TOP);
     await daemon.ask((control) => control.reload());
-    assert.equal(await reaches(MALLORY, 22), false);
+    assert.ok(await isBanned(daemon, MALLORY));
+    assert.deepEqual([await reaches(MALLORY, 22), await reaches(ALICE, 80)], [false, true]);
   });
 });

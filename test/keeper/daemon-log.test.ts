@@ -12,7 +12,7 @@ const SETTINGS: LogSettings = { syslog: true, journald: false, format: 'text', l
 const OPENED: HistoryEvent = { type: 'opened', door: 'ssh', source: '192.0.2.7', via: 'knock' };
 const STAGE = { time: NOW, door: 'ssh', source: '192.0.2.7', stage: 1, of: 3 };
 
-function stage(given: Partial<LogSettings> = {}, { verbose = true, takes = true } = {}) {
+function stage(given: Partial<LogSettings> = {}, { verbose = true, takes = true, stderrIsJournal = false } = {}) {
   const said = { out: [] as string[], err: [] as string[], syslog: [] as string[], journald: [] as JournaldFields[] };
   const journal = { takes };
   let open = 0;
@@ -24,6 +24,7 @@ function stage(given: Partial<LogSettings> = {}, { verbose = true, takes = true 
     {
       stdout: (text) => said.out.push(text),
       stderr: (text) => said.err.push(text),
+      stderrIsJournal,
       wallNow: () => NOW,
       openSyslog: () => opened((line: string) => said.syslog.push(line)),
       openJournald: () =>
@@ -88,7 +89,7 @@ test('What is no event goes to standard error as it is, and to the log a line ea
   const { log, out, err, syslog } = stage();
   log.error('warning: no room\nssh: refused 192.0.2.7 (no grant)\n\nhint: \u001b[2Jmake some');
   assert.deepEqual(out, []);
-  assert.deepEqual(err, ['warning: no room\nssh: refused 192.0.2.7 (no grant)\n\nhint: \u001b[2Jmake some\n']);
+  assert.equal(err.join(''), 'warning: no room\nssh: refused 192.0.2.7 (no grant)\nhint: \u001b[2Jmake some\n');
   assert.deepEqual(syslog, ['warning: no room', 'error: ssh: refused 192.0.2.7 (no grant)', 'hint: ?[2Jmake some']);
 });
 
@@ -118,6 +119,22 @@ test('The journal gets the text and a field for each part, whatever the format; 
     journal.takes = false;
     log.event(OPENED);
     assert.equal(syslog.length, 1);
+  }
+});
+
+test('What is no event is said once to who reads the journal, wherever standard error leads', () => {
+  for (const [settings, takes, stderrIsJournal, expected] of [
+    [{ syslog: true }, true, false, ['log', 'err']],
+    [{ syslog: true }, true, true, ['log']],
+    [{ journald: true }, true, true, ['log']],
+    [{ journald: true, format: 'json' }, true, true, ['log']],
+    [{ journald: true, syslog: false }, false, true, ['err']],
+    [{ syslog: false }, true, true, ['err']],
+  ] as const) {
+    const { log, out, err, syslog, journald } = stage(settings, { takes, stderrIsJournal });
+    log.error('warning: The file has no door');
+    const said = [...Array<string>(syslog.length + journald.length).fill('log'), ...err.map(() => 'err')];
+    assert.deepEqual([said, out], [expected, []], JSON.stringify([settings, takes, stderrIsJournal]));
   }
 });
 

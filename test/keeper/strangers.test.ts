@@ -25,10 +25,21 @@ function stage(settings: Partial<StrangerSettings> = {}) {
   const record = (event: HistoryEvent): void => void events.push(event);
   const grants = new Map<string, string[]>();
   const sessions = new Set<string>();
+  const firewall = { refuses: false };
+  const initial: StrangerSettings = {
+    trusted: [{ address: address('198.51.100.0'), length: 24 }],
+    doors: [doorPolicy('ssh', ['tcp/22']), doorPolicy('web', ['tcp/8000-8010'])],
+    ban: { after: 20, within: 600_000, duration: 60_000 },
+    ipv6Prefix: 64,
+    observe: false,
+    ...settings,
+  };
   const timed = (shape: typeof BANS, words: TimedWords): TimedSources =>
     new TimedSources({
       rows: openMemoryRows(shape, []),
-      put: async () => {},
+      put: async () => {
+        if (firewall.refuses) throw new Error('it refuses');
+      },
       take: async () => {},
       words,
       record,
@@ -49,14 +60,7 @@ function stage(settings: Partial<StrangerSettings> = {}) {
       record,
       wallNow: clock.wallNow,
     },
-    {
-      trusted: [{ address: address('198.51.100.0'), length: 24 }],
-      doors: [doorPolicy('ssh', ['tcp/22']), doorPolicy('web', ['tcp/8000-8010'])],
-      ban: { after: 20, within: 600_000, duration: 60_000 },
-      ipv6Prefix: 64,
-      observe: false,
-      ...settings,
-    },
+    initial,
   );
   const told = (): string[] =>
     events
@@ -68,7 +72,11 @@ function stage(settings: Partial<StrangerSettings> = {}) {
     strangers.sighted({ source, traps: 0, closed: 0, unused: 0, ports: [], distinct: 0, ...rest });
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { clock, strangers, bans, allowed, grants, sessions, told, touch };
+  const configure = async (rest: Partial<StrangerSettings>): Promise<void> => {
+    strangers.configure({ ...initial, ...rest });
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { clock, strangers, bans, allowed, grants, sessions, told, touch, configure, firewall };
 }
 
 type TimedWords = { readonly began: 'banned' | 'allowed'; readonly ended: 'unbanned' | 'disallowed' };
@@ -197,6 +205,64 @@ describe('strangers', () => {
     for (let count = 0; count < 10_050; count += 1) await touch(ipv4(0x0a00_0000 + count), TRAP);
     assert.equal(bans.size, 10_000);
     assert.equal(told().filter((line) => line.startsWith('warned')).length, 1);
+  });
+
+  describe('when bans are turned on', () => {
+    const OFF = { ban: { within: 600_000, duration: 60_000 } };
+    const ON = { ban: { after: 5, within: 600_000, duration: 60_000 } };
+
+    test('who has the points for one is banned at once, who has not at his next deed', async () => {
+      const { bans, told, touch, configure } = stage(OFF);
+      await touch(MALLORY, TRAP);
+      await touch(HONEST, TRY);
+      told();
+      await configure(ON);
+      assert.deepEqual(told(), ['banned 192.0.2.66 5 points for 60 s']);
+      await touch(HONEST, TRAP);
+      assert.equal(bans.size, 2);
+      await configure(ON);
+      assert.equal(bans.size, 2);
+    });
+
+    test('what was forgotten until then is not counted, nor forgotten anew at another pace', async () => {
+      const { clock, strangers, bans, touch, configure } = stage(OFF);
+      await touch(MALLORY, TRAP);
+      await touch(HONEST, { ...TRAP, traps: 2 });
+      clock.advance(60_000); // Two points: 20 in ten minutes.
+      await configure({ ban: { after: 5, within: 60_000, duration: 60_000 } });
+      assert.deepEqual([bans.get(MALLORY), bans.get(HONEST)?.reason], [undefined, '8 points']);
+      assert.equal(strangers.list(9).find(({ source }) => printAddress(source) === '192.0.2.66')?.points, 3);
+    });
+
+    test('nobody is who is trusted by then, allowed, granted, in a session or of the link; nor anybody while it observes', async () => {
+      const { bans, allowed, grants, sessions, touch, configure } = stage(OFF);
+      const [trusted, link, neighbour] = [address('203.0.113.1'), address('fe80::dead'), address('2001:db8::5')];
+      for (const source of [HONEST, MALLORY, trusted, link, neighbour]) await touch(source, TRAP);
+      grants.set(printAddress(HONEST), ['ssh']);
+      await allowed.put(MALLORY, 60_000, { via: 'hand', reason: '' });
+      sessions.add('2001:db8::');
+      await configure({ ...ON, observe: true });
+      await configure({ ...ON, trusted: [{ address: trusted, length: 32 }] });
+      assert.equal(bans.size, 0);
+    });
+
+    test('it is one after another, and over with another configuration, the end, or a refusal', async () => {
+      const { strangers, bans, told, touch, configure, firewall } = stage(OFF);
+      for (let count = 0; count < 50; count += 1) await touch(ipv4(0x0a00_0000 + count), TRAP);
+      firewall.refuses = true;
+      told();
+      await configure(ON);
+      assert.deepEqual([bans.size, told().map((line) => line.split(' ')[0])], [0, ['warned']]);
+      firewall.refuses = false;
+      for (const end of [() => strangers.release(), () => void configure(OFF)]) {
+        const ended = configure(ON);
+        end();
+        await ended;
+        assert.ok(bans.size <= 2, `${bans.size}`);
+      }
+      await configure(ON);
+      assert.equal(bans.size, 49);
+    });
   });
 
   test('while it only observes, a try is told as what it is, and nobody is banned', async () => {

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { encodeJournald, openJournald } from '../../src/platform/journald.ts';
+import { encodeJournald, leadsToJournal, openJournald } from '../../src/platform/journald.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const NO_PERL = spawnSync('perl', ['-e', '1']).status !== 0;
@@ -55,6 +55,17 @@ async function listen(path: string): Promise<Listener> {
   assert.equal(await next(), 'ready');
   return { child, next };
 }
+
+test('A descriptor leads to the journal when it is the one that JOURNAL_STREAM names', () => {
+  using folder = temporaryFolder();
+  const fd = openSync(join(folder.path, 'stream'), 'w');
+  const { dev, ino } = fstatSync(fd);
+  assert.equal(leadsToJournal(fd, { JOURNAL_STREAM: `${dev}:${ino}` }), true);
+  assert.equal(leadsToJournal(fd, { JOURNAL_STREAM: `${dev}:${ino + 1}` }), false);
+  assert.equal(leadsToJournal(fd, {}), false);
+  closeSync(fd);
+  assert.equal(leadsToJournal(fd, { JOURNAL_STREAM: `${dev}:${ino}` }), false);
+});
 
 test('Fields are lines, and values with a newline go in the binary form', () => {
   assert.deepEqual(
