@@ -14,7 +14,7 @@ import { type Address, family, isLinkLocal, printAddress } from '../core/address
 import { type Attacker, Attackers, type Leak, type Verdict } from '../core/attackers.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
-import { contains, type DoorPolicy, networkOf, type Prefix } from '../core/policy.ts';
+import { contains, type DoorPolicy, networkOf, type PortRange, type Prefix } from '../core/policy.ts';
 import type { PortName, Sighting } from '../core/sightings.ts';
 import type { TimedSources } from './timed-sources.ts';
 
@@ -22,6 +22,7 @@ import type { TimedSources } from './timed-sources.ts';
 export interface StrangerSettings {
   readonly trusted: readonly Prefix[];
   readonly doors: readonly DoorPolicy[];
+  readonly traps: readonly PortRange[];
   readonly ban: BanSettings;
   readonly ipv6Prefix: number;
   /** Nothing is dropped: a try at a door goes through, and is told as such. */
@@ -196,30 +197,34 @@ export class Strangers {
     }
   }
 
+  /** Every different trap and protected port is an event of its own, as far as the sighting names them. */
   #tell({ traps, closed, ports }: Sighting, { attacker, scanned }: Verdict): void {
     const { record } = this.#ports;
     const source = printAddress(attacker.source);
-    const tried =
-      closed > 0 ? ports.map((port) => ({ port, door: this.#doorOf(port) })).find(({ door }) => door) : undefined;
-    const trap = traps > 0 ? ports[0] : undefined;
-    if (trap) record({ type: 'trapped', source, reason: printPort(trap) });
-    if (tried?.door !== undefined) {
+    const touched = traps > 0 ? ports.filter((port) => isIn(this.#settings.traps, port)) : [];
+    // Of a trap that a reload has just taken away: the first, since traps come first.
+    const trapped = traps > 0 && touched.length === 0 ? ports.slice(0, 1) : touched;
+    for (const port of trapped) record({ type: 'trapped', source, reason: printPort(port) });
+    for (const port of closed > 0 ? ports : []) {
+      const door = trapped.includes(port) ? undefined : this.#doorOf(port);
       const reason = this.#settings.observe ? 'observed' : 'no grant';
-      record({ type: 'refused', door: tried.door, source, reason, detail: printPort(tried.port) });
+      if (door !== undefined) record({ type: 'refused', door, source, reason, detail: printPort(port) });
     }
     if (scanned) record({ type: 'scanned', source, reason: `${attacker.distinct} ports` });
   }
 
-  #doorOf({ protocol, port }: PortName): string | undefined {
-    const isMine = (door: DoorPolicy): boolean =>
-      door.protect.some((range) => range.protocol === protocol && range.first <= port && port <= range.last);
-    return this.#settings.doors.find(isMine)?.name;
+  #doorOf(port: PortName): string | undefined {
+    return this.#settings.doors.find(({ protect }) => isIn(protect, port))?.name;
   }
 
   #block(source: Address): Prefix {
     const length = family(source) === 4 ? 32 : this.#settings.ipv6Prefix;
     return { address: networkOf(source, length), length };
   }
+}
+
+function isIn(ranges: readonly PortRange[], { protocol, port }: PortName): boolean {
+  return ranges.some((range) => range.protocol === protocol && range.first <= port && port <= range.last);
 }
 
 export function printPort({ protocol, port }: PortName): string {

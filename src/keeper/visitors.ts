@@ -206,8 +206,8 @@ const WHY_SAFE = {
   link: 'it is an address of the link, by which routers are reached',
 } as const;
 
-function settingsOf({ allow, doors, ban, firewall, mode }: PosternConfig) {
-  return { trusted: allow, doors, ban, ipv6Prefix: firewall.ipv6Prefix, observe: mode === 'observe' };
+function settingsOf({ allow, doors, traps, ban, firewall, mode }: PosternConfig) {
+  return { trusted: allow, doors, traps, ban, ipv6Prefix: firewall.ipv6Prefix, observe: mode === 'observe' };
 }
 
 async function refused<T>(act: () => Promise<T>): Promise<T> {

@@ -190,7 +190,10 @@ describe('strangers before posternd', { skip }, () => {
     const told = await eventually(async () => (await daemon.history()).find(({ type }) => type === 'refused'), Boolean);
     assert.deepEqual([told?.source, told?.door, told?.reason], [MALLORY, 'ssh', 'observed']);
     await touchTraps(MALLORY);
-    await sleep(1200);
+    const trapped = async () =>
+      (await daemon.history()).flatMap(({ type, reason }) => (type === 'trapped' ? [reason] : []));
+    assert.deepEqual(await eventually(trapped, ({ length }) => length === 3), ['tcp/23', 'tcp/3389', 'udp/161']);
+    await sleep(500);
     assert.deepEqual([await banned(daemon), await reaches(MALLORY, 22)], [[], true]);
     daemon.write(sshDoor('30s') + BAN, TOP);
     await daemon.ask((control) => control.reload());
