@@ -7,6 +7,7 @@
  *   wanted stays, and the door stays shut.
  * - Another configuration judges anew those whom we know, one after another, so that doors have their turn between them.
  * - At most 10,000 sources are banned for their points at a time: forged sources fill no table.
+ * - Where nothing is dropped, who would be banned is told.
  */
 
 import type { BanSettings } from '../config/postern-config.ts';
@@ -16,6 +17,7 @@ import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
 import { contains, type DoorPolicy, networkOf, type PortRange, type Prefix } from '../core/policy.ts';
 import type { PortName, Sighting } from '../core/sightings.ts';
+import { ObservedBans } from './observed-bans.ts';
 import type { TimedSources } from './timed-sources.ts';
 
 /** What the configuration says of strangers. */
@@ -53,6 +55,7 @@ export class Strangers {
   readonly #attackers: Attackers;
   /** Verdicts that are not carried out yet, by source. */
   readonly #judging = new Map<string, Promise<boolean>>();
+  readonly #observed = new ObservedBans(MOST_BANS);
   #settings: StrangerSettings;
   #full = false;
   /** Counts the configurations: another ends the judging that an earlier one has begun. */
@@ -67,6 +70,7 @@ export class Strangers {
   configure(settings: StrangerSettings): void {
     this.#settings = settings;
     this.#attackers.configure(leakOf(settings), this.#ports.wallNow());
+    if (!settings.observe || settings.ban.after === undefined) this.#observed.clear();
     void this.#judgeAll();
   }
 
@@ -78,6 +82,16 @@ export class Strangers {
   /** The weightiest first. */
   list(most: number): readonly Attacker[] {
     return this.#attackers.list(most, this.#ports.wallNow());
+  }
+
+  /** Would this source be banned, if anything were dropped? */
+  wouldBan(source: Address): boolean {
+    return this.#observed.has(source, this.#ports.wallNow());
+  }
+
+  /** How many would be; undefined where bans are no mere thought. */
+  get observed(): number | undefined {
+    return this.#settings.observe ? this.#observed.size(this.#ports.wallNow()) : undefined;
   }
 
   isTrusted(source: Address): boolean {
@@ -113,6 +127,7 @@ export class Strangers {
     const { bans, record } = this.#ports;
     const place = this.#block(source).address;
     this.#attackers.forgive(place);
+    this.#observed.end(place);
     // What it did just before must not ban it after its door is open.
     await this.#judging.get(printAddress(place));
     const ban = bans.get(source);
@@ -172,7 +187,8 @@ export class Strangers {
   async #judge(attacker: Attacker): Promise<boolean> {
     const { bans, record } = this.#ports;
     const { after, duration } = this.#settings.ban;
-    if (after === undefined || attacker.points < after || this.#settings.observe) return true;
+    if (after === undefined || attacker.points < after) return true;
+    if (this.#settings.observe) return this.#observe(attacker);
     const { source } = attacker;
     const { points } = attacker;
     // Paid: what comes after this counts anew.
@@ -195,6 +211,18 @@ export class Strangers {
       record({ type: 'warned', source: printAddress(source), detail: (error as Error).message });
       return false;
     }
+  }
+
+  /** Says who would be banned now. */
+  async #observe({ source, points }: Attacker): Promise<true> {
+    const { bans, record, wallNow } = this.#ports;
+    const { duration } = this.#settings.ban;
+    const known = (): boolean => bans.get(source) !== undefined || this.#observed.has(source, wallNow());
+    if (known() || (await this.safe(source)) !== undefined || known()) return true;
+    if (!this.#observed.begin(source, duration, wallNow())) return true;
+    const detail = `${Math.floor(points)} points, for ${Math.ceil(duration / 1000)} s`;
+    record({ type: 'banned', source: printAddress(source), via: 'points', reason: 'observed', detail });
+    return true;
   }
 
   /** Every different trap and protected port is an event of its own, as far as the sighting names them. */

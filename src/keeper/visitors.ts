@@ -4,7 +4,7 @@
  */
 
 import type { PosternConfig } from '../config/postern-config.ts';
-import { Refusal, type SourceStatus, type Stranger } from '../control/controlled.ts';
+import { Refusal, type SourceStatus, type Status, type Stranger } from '../control/controlled.ts';
 import { type Address, printAddress, sameAddress } from '../core/address.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
@@ -120,9 +120,11 @@ export class Visitors {
   }
 
   /** For `status`. */
-  standing(): { readonly bans: readonly SourceStatus[]; readonly allowed: readonly SourceStatus[] } {
+  standing(): Pick<Status, 'bans' | 'allowed' | 'would_be_banned'> {
     const show = (sources: TimedSources): readonly SourceStatus[] => sources.live().map((each) => this.#show(each));
-    return { bans: show(this.#bans), allowed: show(this.#allowed) };
+    const { observed } = this.#strangers;
+    const wouldBe = observed === undefined ? {} : { would_be_banned: observed };
+    return { bans: show(this.#bans), allowed: show(this.#allowed), ...wouldBe };
   }
 
   /** The weightiest first. */
@@ -135,6 +137,7 @@ export class Visitors {
       ports: ports.map(printPort),
       points: Math.round(points * 10) / 10,
       banned: this.#bans.get(source) !== undefined,
+      ...(this.#strangers.wouldBan(source) && { would_be_banned: true as const }),
     }));
   }
 

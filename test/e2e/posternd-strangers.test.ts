@@ -193,7 +193,11 @@ describe('strangers before posternd', { skip }, () => {
     const trapped = async () =>
       (await daemon.history()).flatMap(({ type, reason }) => (type === 'trapped' ? [reason] : []));
     assert.deepEqual(await eventually(trapped, ({ length }) => length === 3), ['tcp/23', 'tcp/3389', 'udp/161']);
-    await sleep(500);
+    const wouldBe = async () => (await daemon.ask((control) => control.status())).would_be_banned;
+    assert.equal(await eventually(wouldBe, (number) => number === 1), 1);
+    const ban = (await daemon.history()).find(({ type }) => type === 'banned');
+    assert.deepEqual([ban?.source, ban?.via, ban?.reason], [MALLORY, 'points', 'observed']);
+    assert.equal((await stranger(daemon, MALLORY))?.would_be_banned, true);
     assert.deepEqual([await banned(daemon), await reaches(MALLORY, 22)], [[], true]);
     daemon.write(sshDoor('30s') + BAN, TOP);
     await daemon.ask((control) => control.reload());

@@ -122,6 +122,27 @@ describe('strangers', () => {
     assert.equal(told()[0], 'trapped 192.0.2.66 tcp/24');
   });
 
+  test('where nothing is dropped, a ban is told once for its time, and nobody is banned; a right knock and guarding end it', async () => {
+    const { bans, clock, configure, grants, strangers, told, touch } = stage({ observe: true });
+    for (let count = 0; count < 6; count += 1) await touch(MALLORY, TRAP);
+    const banned = (): string[] => told().filter((line) => line.startsWith('banned'));
+    assert.deepEqual(banned(), ['banned 192.0.2.66 observed 20 points, for 60 s']);
+    assert.deepEqual([bans.size, strangers.wouldBan(MALLORY), strangers.observed], [0, true, 1]);
+    clock.advance(60_000);
+    assert.equal(strangers.observed, 0);
+    await touch(MALLORY, TRAP);
+    assert.deepEqual(banned(), ['banned 192.0.2.66 observed 33 points, for 60 s']);
+    assert.equal(await strangers.knocked(MALLORY), true);
+    assert.equal(strangers.wouldBan(MALLORY), false);
+    grants.set(printAddress(HONEST), ['ssh']);
+    for (let count = 0; count < 6; count += 1) await touch(HONEST, TRAP);
+    assert.deepEqual([banned(), strangers.wouldBan(HONEST)], [[], false]);
+    for (let count = 0; count < 4; count += 1) await touch(MALLORY, TRAP);
+    assert.equal(strangers.wouldBan(MALLORY), true);
+    await configure({ observe: false });
+    assert.deepEqual([strangers.observed, bans.get(MALLORY)?.via, bans.get(HONEST)], [undefined, 'points', undefined]);
+  });
+
   test('enough points ban for the configured time; the next ban takes as many again', async () => {
     const { clock, bans, told, touch } = stage();
     for (let count = 0; count < 3; count += 1) await touch(MALLORY, TRAP);
