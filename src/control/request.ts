@@ -3,7 +3,7 @@
  * as one likes. Keys and values are taken strictly: what is unknown is refused in words, never ignored.
  */
 
-import { isHost, isLoopback, parseAddress, printAddress } from '../core/address.ts';
+import { family, isHost, isLoopback, parseAddress, printAddress } from '../core/address.ts';
 import { readDuration } from '../core/duration.ts';
 import type { HistoryType } from '../core/history.ts';
 import type { LogQuery } from './controlled.ts';
@@ -44,6 +44,8 @@ export const REQUESTS = {
 export const MOST_LOGGED = 10_000;
 const LONGEST_NAME = 256;
 const LONGEST_ID = 128;
+/** `2001:db8:9::/64`, as sources are shown. */
+const SOURCE = /^([^/]*)(\/(?:0|[1-9][0-9]{0,2}))?$/;
 const SHORTEST_GRANT = 100;
 const LONGEST_GRANT = 365 * 86_400_000;
 
@@ -156,16 +158,18 @@ function readName(object: Fields, key: string): string | undefined {
   return value;
 }
 
-/** An address in its one spelling. */
+/** An address in its one spelling; with a length behind it, which only the keeper can judge. */
 function readSource(object: Fields, toLetIn: boolean): string | undefined {
   const { source } = object;
   if (source === undefined) return undefined;
-  const address = typeof source === 'string' ? parseAddress(source) : undefined;
-  if (!address) throw new Malformed(`Cannot read "source" ${quote(source)}: write an address such as "192.0.2.7"`);
+  const [, written = '', length = ''] = (typeof source === 'string' && SOURCE.exec(source)) || [];
+  const address = parseAddress(written);
+  if (!address || (length !== '' && Number(length.slice(1)) > (family(address) === 4 ? 32 : 128)))
+    throw new Malformed(`Cannot read "source" ${quote(source)}: write an address such as "192.0.2.7"`);
   if (toLetIn && !isHost(address)) throw new Malformed(`"source" ${quote(source)} is not the address of a host`);
   if (toLetIn && isLoopback(address))
     throw new Malformed(`"source" ${quote(source)} is this machine itself: it passes every door anyway`);
-  return printAddress(address);
+  return printAddress(address) + length;
 }
 
 function readFor(value: unknown): number | undefined {

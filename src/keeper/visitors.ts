@@ -142,7 +142,7 @@ export class Visitors {
   }
 
   async ban(text: string, duration: number | undefined, user: string | undefined): Promise<SourceStatus> {
-    const source = readHost(text);
+    const source = this.#host(text);
     if (addressesOf('any', true).some((own) => sameAddress(own, source)))
       throw new Refusal(`Cannot ban ${text}: it is this machine itself`);
     const safe = await this.#strangers.safe(source);
@@ -155,11 +155,15 @@ export class Visitors {
   }
 
   async unban(text: string, user: string | undefined): Promise<boolean> {
-    return this.#end(this.#bans, readHost(text), user);
+    return this.#end(this.#bans, this.#host(text), user);
   }
 
   async disallow(text: string, user: string | undefined): Promise<boolean> {
-    return this.#end(this.#allowed, readHost(text), user);
+    return this.#end(this.#allowed, this.#host(text), user);
+  }
+
+  #host(text: string): Address {
+    return readHost(text, this.#config.firewall.ipv6Prefix);
   }
 
   async #put(
