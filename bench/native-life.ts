@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectControl } from '../src/control/client.ts';
+import { parentOf } from '../test/support/knockd-host.ts';
 import type { Posternd } from '../test/support/posternd-host.ts';
 import type { Figure } from './figure.ts';
 import type { Bench, Measurement } from './measurement.ts';
@@ -37,13 +38,14 @@ export const nativeLife: Measurement = {
         try {
           put(`start → ready, ${label}`, 'ms', performance.now() - begin);
           await sleep(REST);
-          for (const [half, pid] of [
+          for (const [part, pid] of [
             ['keeper', daemon.running.pid],
+            ['zygote', parentOf(daemon.watcher())],
             ['watcher', daemon.watcher()],
           ] as const) {
             const { resident, proportional } = memoryOf([pid]);
-            put(`resident at rest, ${half}, ${label}`, 'MiB', resident);
-            put(`proportional at rest, ${half}, ${label}`, 'MiB', proportional);
+            put(`resident at rest, ${part}, ${label}`, 'MiB', resident);
+            put(`proportional at rest, ${part}, ${label}`, 'MiB', proportional);
           }
           if (doors === MANY) await timeReloads(bench, daemon, reloads, put);
         } finally {

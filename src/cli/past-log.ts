@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import type { LogRequest } from '../control/client.ts';
 import { parseSince } from '../control/request.ts';
 import { type WireEntry, wireEntry } from '../control/wire-event.ts';
-import { family, parseAddress, printAddress } from '../core/address.ts';
+import { parseAddress, printAddress } from '../core/address.ts';
 import type { HistoryType } from '../core/history.ts';
-import { networkOf } from '../core/policy.ts';
+import { blockOf } from '../core/policy.ts';
 import { wallNow } from '../platform/clock.ts';
 import type { HistoryQuery } from '../store/history-store.ts';
 import { readDatabase } from '../store/reading.ts';
@@ -42,6 +42,5 @@ export function readPastLog(folder: string, ipv6Prefix: number, asked: LogReques
 function namesOf(text: string, ipv6Prefix: number): readonly string[] {
   const [source = ''] = text.split('/');
   const address = parseAddress(source);
-  if (!address || family(address) === 4) return [source];
-  return [source, printAddress(networkOf(address, ipv6Prefix))];
+  return address ? [source, printAddress(blockOf(address, ipv6Prefix).address)] : [source];
 }

@@ -19,7 +19,7 @@ import { lockState } from '../keeper/state-lock.ts';
 import { onTrial, Trial } from '../keeper/trial.ts';
 import { Warden } from '../keeper/warden.ts';
 import { startWatchdog } from '../keeper/watchdog.ts';
-import { Zygote } from '../keeper/zygote.ts';
+import { Zygote, type ZygoteLine } from '../keeper/zygote.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
@@ -37,7 +37,7 @@ import { forgetInterrupted, type Settled, settleInterrupted } from './interrupte
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { posterndProgram } from './posternd-command.ts';
-import { hasHooks, type Privileges, reducePrivileges } from './posternd-privileges.ts';
+import { hasHooks, reducePrivileges } from './posternd-privileges.ts';
 import { readVersion } from './version.ts';
 
 interface Given {
@@ -81,7 +81,9 @@ export async function main(argv: readonly string[]): Promise<number> {
       return 0;
     }
     // Not before: to give up privileges may have begun this program anew.
-    return await run(given, settleInterrupted(asked.config, asked.text, true) ?? asked, privileges, loaded.complaints);
+    const settled = settleInterrupted(asked.config, asked.text, true) ?? asked;
+    const doubts = [...settled.warnings, ...privileges.warnings];
+    return await run(given, { ...settled, warnings: doubts }, loaded.complaints, privileges.zygote);
   } catch (error) {
     if (!(error instanceof CaptureError) && !(error instanceof FirewallError)) throw error;
     process.stderr.write(`posternd: ${error instanceof CaptureError ? error.plain : error.message}\n`);
@@ -92,8 +94,8 @@ export async function main(argv: readonly string[]): Promise<number> {
 async function run(
   given: Given,
   { config, text, warnings: doubts }: Settled,
-  privileges: Privileges,
   complaints: readonly string[],
+  line: ZygoteLine | undefined,
 ): Promise<number> {
   keepDescriptorsPrivate();
   if (process.platform === 'linux' && !hasCapability(CAP_NET_ADMIN)) {
@@ -111,14 +113,14 @@ async function run(
     return 1;
   }
   const { state, warnings } = openState(config.state.dir, { wallNow, after, warn }, retentionOf(config));
-  for (const text of [...complaints, ...doubts, ...privileges.warnings, ...warnings]) warn(text);
+  for (const text of [...complaints, ...doubts, ...warnings]) warn(text);
 
   const { promise: over, resolve: finish } = Promise.withResolvers<number>();
   const end = (reason: string): void => {
     journal.error(reason);
     finish(1);
   };
-  const zygote = privileges.zygote && new Zygote(privileges.zygote, { after, over: end });
+  const zygote = line && new Zygote(line, { after, over: end });
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
   const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);

@@ -8,8 +8,8 @@
  *   length, so that the order of insertion is the order of deadlines: whoever got a line goes to the end.
  */
 
-import { type Address, family, printAddress } from './address.ts';
-import { networkOf } from './policy.ts';
+import { type Address, printAddress } from './address.ts';
+import { blockOf } from './policy.ts';
 
 export interface PitLimits {
   readonly connections: number;
@@ -115,7 +115,7 @@ export class Pit {
   }
 
   #key(source: Address): string {
-    return printAddress(family(source) === 4 ? source : networkOf(source, this.#limits.ipv6Prefix));
+    return printAddress(blockOf(source, this.#limits.ipv6Prefix).address);
   }
 }
 

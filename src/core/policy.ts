@@ -91,6 +91,12 @@ export function networkOf(address: Address, length: number): Address {
   return { a: kept(address.a, 0), b: kept(address.b, 1), c: kept(address.c, 2), d: kept(address.d, 3) };
 }
 
+/** What is done to a source is done to this block: its address over IPv4, its network of `ipv6Prefix` bits over IPv6. */
+export function blockOf(source: Address, ipv6Prefix: number): Prefix {
+  const length = family(source) === 4 ? 32 : ipv6Prefix;
+  return { address: networkOf(source, length), length };
+}
+
 /** `192.0.2.7`, `192.0.2.0/24`: as firewalls write it. */
 export function printPrefix({ address, length }: Prefix): string {
   const whole = family(address) === 4 ? 32 : 128;

@@ -15,7 +15,7 @@
  */
 
 import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
-import { networkOf, printPrefix } from '../core/policy.ts';
+import { printPrefix } from '../core/policy.ts';
 import { refuses } from './closed-port.ts';
 import {
   type FirewallDriver,
@@ -25,7 +25,8 @@ import {
   type Standing,
   type TimedSource,
 } from './driver.ts';
-import { type GuardWatch, watchGuard } from './guard-watch.ts';
+import { GuardWatches } from './guard-watch.ts';
+import { blockIn, checkDoor } from './guarded.ts';
 import { Lane } from './lane.ts';
 import { checkGuard } from './nft-rules.ts';
 import { refusal, runTool } from './tool.ts';
@@ -86,16 +87,15 @@ class CommandDriver implements FirewallDriver {
   readonly name = 'command';
   readonly expires = false;
   readonly #command: Argv;
-  readonly #warn: (message: string) => void;
   readonly #lane = new Lane();
-  readonly #watches = new Set<GuardWatch>();
+  readonly #watches: GuardWatches;
   #guard: Guard | undefined;
   /** Do lists say `guard` while it stands? Undefined before the first one after an installation. */
   #tells: boolean | undefined;
 
   constructor({ command, warn = () => {} }: CommandOptions) {
     this.#command = command;
-    this.#warn = warn;
+    this.#watches = new GuardWatches({ stands: () => this.#standing(), warn });
   }
 
   install(guard: Guard): Promise<boolean> {
@@ -106,7 +106,7 @@ class CommandDriver implements FirewallDriver {
         await this.#run(['install'], guardLines(guard));
         this.#guard = guard;
         this.#tells = stood || undefined;
-        for (const watch of this.#watches) watch.soon();
+        this.#watches.soon();
         return stood;
       } catch (error) {
         throw refusal('Cannot install the guard', error);
@@ -117,9 +117,7 @@ class CommandDriver implements FirewallDriver {
   open({ door, source, remaining }: Grant): Promise<void> {
     const what = `open door "${door}" for ${printAddress(source)}`;
     return this.#lane.run(() => {
-      if (!this.#guard?.doors.some(({ name }) => name === door)) {
-        throw new FirewallError(`Cannot ${what}: the guard has no such door`);
-      }
+      checkDoor(this.#guard, door, what);
       return this.#forTime(what, ['open', door], source, remaining);
     });
   }
@@ -168,32 +166,25 @@ class CommandDriver implements FirewallDriver {
   }
 
   watch(lost: () => void): { close(): void } {
-    const stands = (): Promise<boolean> =>
-      this.#lane.run(async () => {
-        // A program that does not tell is not started to be asked.
-        if (this.#guard === undefined || this.#tells === false) return true;
-        const { guard } = await this.#list();
-        if (this.#tells === undefined || guard) {
-          this.#tells = guard;
-          return true;
-        }
-        // One loss is told once; the next installation asks anew.
-        this.#tells = false;
-        return false;
-      });
-    const watch = watchGuard({ stands, lost, warn: this.#warn });
-    this.#watches.add(watch);
-    return {
-      close: () => {
-        watch.close();
-        this.#watches.delete(watch);
-      },
-    };
+    return this.#watches.begin(lost);
   }
 
   async stop(): Promise<void> {
-    for (const watch of this.#watches) watch.close();
+    this.#watches.close();
     await this.#lane.settled();
+  }
+
+  /** For the watch: false when the guard is gone. */
+  #standing(): Promise<boolean> {
+    return this.#lane.run(async () => {
+      // A program that does not tell is not started to be asked.
+      if (this.#guard === undefined || this.#tells === false) return true;
+      const { guard } = await this.#list();
+      const isLost = this.#tells === true && !guard;
+      // One loss is told once; the next installation asks anew.
+      this.#tells = guard;
+      return !isLost;
+    });
   }
 
   async #list(): Promise<Listing> {
@@ -229,10 +220,7 @@ class CommandDriver implements FirewallDriver {
   }
 
   #source(source: Address): string {
-    if (family(source) === 4) return printAddress(source);
-    if (this.#guard === undefined) throw new FirewallError('the guard is not installed yet');
-    const length = this.#guard.ipv6Prefix;
-    return length === 128 ? printAddress(source) : printPrefix({ address: networkOf(source, length), length });
+    return family(source) === 4 ? printAddress(source) : printPrefix(blockIn(this.#guard, source));
   }
 
   #run(words: readonly string[], input = ''): Promise<string> {

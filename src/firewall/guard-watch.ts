@@ -10,19 +10,55 @@ const SELDOM = 2000;
 /** Asking takes at most this share of one processor. */
 const SHARE = 0.05;
 
-export interface GuardWatch {
+interface GuardWatch {
   ask(): void;
   /** There was an installation: look again soon. */
   soon(): void;
   close(): void;
 }
 
-/** `stands` must not say no twice for one loss. */
-export function watchGuard(ports: {
+export interface WatchPorts {
+  /** Must not say no twice for one loss. */
   readonly stands: () => Promise<boolean>;
-  readonly lost: () => void;
   readonly warn: (message: string) => void;
-}): GuardWatch {
+}
+
+/** The watches of one driver. */
+export class GuardWatches {
+  readonly #ports: WatchPorts;
+  readonly #watches = new Set<GuardWatch>();
+
+  constructor(ports: WatchPorts) {
+    this.#ports = ports;
+  }
+
+  /** `listen` is for who can hear of changes, too: it gets what is to be called then. */
+  begin(lost: () => void, listen?: (ask: () => void) => { close(): void } | undefined): { close(): void } {
+    const watch = watchGuard({ ...this.#ports, lost });
+    const listener = listen?.(watch.ask);
+    const mine: GuardWatch = {
+      ...watch,
+      close: () => {
+        if (!this.#watches.delete(mine)) return;
+        watch.close();
+        listener?.close();
+      },
+    };
+    this.#watches.add(mine);
+    return mine;
+  }
+
+  /** There was an installation. */
+  soon(): void {
+    for (const watch of this.#watches) watch.soon();
+  }
+
+  close(): void {
+    for (const watch of this.#watches) watch.close();
+  }
+}
+
+function watchGuard(ports: WatchPorts & { readonly lost: () => void }): GuardWatch {
   let delay = SOON;
   let cancel = (): void => {};
   let asking = false;

@@ -9,7 +9,7 @@
  *   sources of sessions that are older than the guard are in `postern_live`.
  */
 
-import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
+import { type Address, family, parseAddress } from '../core/address.ts';
 import { type CloseMode, printPrefix, widestPrefixes } from '../core/policy.ts';
 import { refuses } from './closed-port.ts';
 import { FirewallError, type Guard } from './driver.ts';
@@ -111,11 +111,6 @@ export function parseTables(text: string): { readonly tables: string[]; readonly
 export function isEnabled(shown: string): boolean {
   const disabled = /disable((?: \d+)*)/.exec(shown)?.[1] ?? '';
   return !disabled.split(' ').includes(`${IN_FORCE}`);
-}
-
-/** As ipfw takes it in a table: an address, or a network. */
-export function entryKey(address: Address, length: number, widest: number): string {
-  return length === widest ? printAddress(address) : `${printAddress(address)}/${length}`;
 }
 
 interface Group {

@@ -14,7 +14,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
-import { networkOf, type Prefix } from '../core/policy.ts';
+import type { Prefix } from '../core/policy.ts';
 import { after } from '../platform/timer.ts';
 import {
   type FirewallDriver,
@@ -25,7 +25,8 @@ import {
   type TimedSource,
 } from './driver.ts';
 import { forgetSessions, makeSets, setsOf } from './guard-sets.ts';
-import { watchGuard } from './guard-watch.ts';
+import { GuardWatches } from './guard-watch.ts';
+import { blockIn } from './guarded.ts';
 import {
   addSession,
   addSource,
@@ -70,7 +71,7 @@ class IptablesDriver implements FirewallDriver {
   readonly #warn: (message: string) => void;
   readonly #backend: string;
   readonly #lane = new Lane();
-  readonly #watches = new Set<{ close(): void; soon(): void }>();
+  readonly #watches: GuardWatches;
   /** What ends grants and bans at their millisecond, by set and source. */
   readonly #endings = new Map<string, () => void>();
   #guard: Guard | undefined;
@@ -78,6 +79,7 @@ class IptablesDriver implements FirewallDriver {
 
   constructor({ backend, warn = () => {} }: IptablesOptions) {
     this.#warn = warn;
+    this.#watches = new GuardWatches({ stands: () => this.#stands(), warn });
     this.#backend = backend === undefined ? '' : `-${backend}`;
   }
 
@@ -103,7 +105,7 @@ class IptablesDriver implements FirewallDriver {
           }
         }
         this.#fingerprint = digestOf(now);
-        for (const watch of this.#watches) watch.soon();
+        this.#watches.soon();
         return standing[4].some(({ table, hooked }) => table === 'mangle' && hooked);
       } catch (error) {
         throw refusal('Cannot install the guard', error);
@@ -201,27 +203,17 @@ class IptablesDriver implements FirewallDriver {
   }
 
   watch(lost: () => void): { close(): void } {
-    const watching = watchGuard({ stands: () => this.#stands(), lost, warn: this.#warn });
-    let monitor: { close(): void } | undefined;
-    try {
-      monitor = monitorNft(({ table }) => TABLES.includes(table), watching.ask);
-    } catch {
-      // No nf_tables here.
-    }
-    const watch = {
-      soon: watching.soon,
-      close: () => {
-        if (!this.#watches.delete(watch)) return;
-        watching.close();
-        monitor?.close();
-      },
-    };
-    this.#watches.add(watch);
-    return watch;
+    return this.#watches.begin(lost, (ask) => {
+      try {
+        return monitorNft(({ table }) => TABLES.includes(table), ask);
+      } catch {
+        return undefined; // No nf_tables here.
+      }
+    });
   }
 
   async stop(): Promise<void> {
-    for (const watch of this.#watches) watch.close();
+    this.#watches.close();
     this.#forgetEndings();
     await this.#lane.settled();
   }
@@ -329,9 +321,7 @@ class IptablesDriver implements FirewallDriver {
   }
 
   #block(source: Address): Prefix {
-    if (this.#guard === undefined) throw new FirewallError('The guard is not installed yet');
-    const length = family(source) === 4 ? 32 : this.#guard.ipv6Prefix;
-    return { address: networkOf(source, length), length };
+    return blockIn(this.#guard, source);
   }
 
   /** True when there is nothing that should stand. Looks twice before it says no: the second time when no installation is under way. */

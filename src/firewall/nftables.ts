@@ -12,7 +12,7 @@
 
 import { createHash } from 'node:crypto';
 import { type Address, type Family, family, printAddress } from '../core/address.ts';
-import { contains, networkOf, type Prefix } from '../core/policy.ts';
+import { contains, type Prefix } from '../core/policy.ts';
 import { SystemError } from '../platform/libc.ts';
 import { feedProgram } from '../platform/process.ts';
 import {
@@ -23,6 +23,7 @@ import {
   type Standing,
   type TimedSource,
 } from './driver.ts';
+import { blockIn } from './guarded.ts';
 import { decodeNames, type ElementChange, elementBytes, NFT, renewal } from './nfnetlink.ts';
 import { addressOf, keyOf, portOfSessionKey } from './nft-keys.ts';
 import {
@@ -304,9 +305,7 @@ class NftablesDriver implements FirewallDriver {
   }
 
   #block(source: Address): Prefix {
-    if (this.#guard === undefined) throw new FirewallError('The guard is not installed yet');
-    const length = family(source) === 4 ? 32 : this.#guard.ipv6Prefix;
-    return { address: networkOf(source, length), length };
+    return blockIn(this.#guard, source);
   }
 
   #key(source: Address): Uint8Array {

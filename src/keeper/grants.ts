@@ -11,9 +11,9 @@
  *   meanwhile is ended here too, with hooks and sessions.
  */
 
-import { type Address, family, parseAddress, printAddress, sameAddress } from '../core/address.ts';
+import { type Address, parseAddress, printAddress, sameAddress } from '../core/address.ts';
 import type { HistoryEvent, Via } from '../core/history.ts';
-import { admits, type DoorPolicy, networkOf } from '../core/policy.ts';
+import { admits, blockOf, type DoorPolicy } from '../core/policy.ts';
 import type { FirewallDriver, Grant } from '../firewall/driver.ts';
 import { timeLeft } from '../store/due.ts';
 import type { GrantRow, GrantRows } from '../store/rows.ts';
@@ -168,7 +168,7 @@ export class Grants {
 
   /** What the firewall keeps a source by: its address, or its IPv6 network. */
   placeOf(source: Address): Address {
-    return networkOf(source, family(source) === 4 ? 32 : this.#ipv6Prefix());
+    return blockOf(source, this.#ipv6Prefix()).address;
   }
 
   /** Stops the timers; grants stand to their time. */

@@ -2,10 +2,10 @@
 
 import { statSync } from 'node:fs';
 
-/** The file for `lockState`; undefined where the system has no network namespaces. */
-export function guardLock(): string | undefined {
+/** The file for `lockState`, of this process's namespace unless another is named; undefined where the system has none. */
+export function guardLock(namespace = '/proc/self/ns/net'): string | undefined {
   try {
-    return `/run/postern/net-${statSync('/proc/self/ns/net').ino}`;
+    return `/run/postern/net-${statSync(namespace).ino}`;
   } catch {
     return undefined;
   }

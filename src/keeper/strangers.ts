@@ -11,11 +11,11 @@
  */
 
 import type { BanSettings } from '../config/postern-config.ts';
-import { type Address, family, isLinkLocal, printAddress } from '../core/address.ts';
+import { type Address, isLinkLocal, printAddress } from '../core/address.ts';
 import { type Attacker, Attackers, type Leak, type Verdict } from '../core/attackers.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
-import { contains, type DoorPolicy, networkOf, type PortRange, type Prefix } from '../core/policy.ts';
+import { blockOf, contains, type DoorPolicy, type PortRange, type Prefix } from '../core/policy.ts';
 import type { PortName, Sighting } from '../core/sightings.ts';
 import { ObservedBans } from './observed-bans.ts';
 import type { TimedSources } from './timed-sources.ts';
@@ -246,8 +246,7 @@ export class Strangers {
   }
 
   #block(source: Address): Prefix {
-    const length = family(source) === 4 ? 32 : this.#settings.ipv6Prefix;
-    return { address: networkOf(source, length), length };
+    return blockOf(source, this.#settings.ipv6Prefix);
   }
 }
 

@@ -7,9 +7,9 @@
  * - IPv6 sources are kept by their network. What is done to one source is done one after another.
  */
 
-import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
+import { type Address, parseAddress, printAddress } from '../core/address.ts';
 import type { HistoryEvent, Via } from '../core/history.ts';
-import { networkOf } from '../core/policy.ts';
+import { blockOf } from '../core/policy.ts';
 import type { TimedSource } from '../firewall/driver.ts';
 import { timeLeft } from '../store/due.ts';
 import type { SourceRow, SourceRows } from '../store/rows.ts';
@@ -200,7 +200,7 @@ export class TimedSources {
 
   /** What the firewall keeps a source by. */
   #place(source: Address): Address {
-    return networkOf(source, family(source) === 4 ? 32 : this.#ports.ipv6Prefix());
+    return blockOf(source, this.#ports.ipv6Prefix()).address;
   }
 }
 

@@ -17,9 +17,9 @@ import {
   type Stranger,
 } from '../control/controlled.ts';
 import { type Address, printAddress } from '../core/address.ts';
-import { type HistoryEntry, type HistoryEvent, isByHand } from '../core/history.ts';
+import type { HistoryEntry, HistoryEvent } from '../core/history.ts';
 import type { DoorPolicy } from '../core/policy.ts';
-import { type FirewallDriver, FirewallError, type Guard } from '../firewall/driver.ts';
+import { type FirewallDriver, FirewallError } from '../firewall/driver.ts';
 import { openDriver } from '../firewall/drivers.ts';
 import { monotonicNow, wallNow } from '../platform/clock.ts';
 import { publicPorts as publicListeningPorts } from '../platform/listeners.ts';
@@ -29,6 +29,7 @@ import type { State } from '../store/state.ts';
 import { type Admission, admit } from './admission.ts';
 import { readGuest, readSource } from './asked-source.ts';
 import type { StartCaged } from './caged-start.ts';
+import { Chronicle, type ChroniclePorts } from './chronicle.ts';
 import { describeConfinement } from './confinement-shown.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
 import { DueCloses } from './due-closes.ts';
@@ -37,6 +38,7 @@ import { Grants } from './grants.ts';
 import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { Listening } from './listening.ts';
+import { StandingGuard, type StandingGuardPorts } from './standing-guard.ts';
 import { Tarpit } from './tarpit.ts';
 import { tarpitSystem } from './tarpit-system.ts';
 import { Visitors } from './visitors.ts';
@@ -53,19 +55,14 @@ import {
 } from './warden-config.ts';
 import { describeWatcher } from './watcher-shown.ts';
 
-export interface WardenPorts {
+export interface WardenPorts extends Pick<ChroniclePorts, 'say' | 'whisper'>, Pick<StandingGuardPorts, 'face'> {
   readonly driver: FirewallDriver;
   readonly state: State;
   readonly version: string;
-  /** Every event that is recorded, for the log; as it was recorded, too. */
-  readonly say: (event: HistoryEvent, entry: HistoryEntry) => void;
-  /** Debugging: what is not recorded. */
-  readonly whisper: (stage: Extract<LiveEvent, { readonly kind: 'stage' }>) => void;
   /** Reads the configuration again. Throws a `Refusal` that names every problem. */
   readonly load: () => { readonly config: PosternConfig; readonly warnings: readonly string[] };
   /** A configuration that was loaded is in force. */
   readonly loaded: (config: PosternConfig) => void;
-  readonly face: (config: PosternConfig) => Promise<Face>;
   /** By whom watcher and tarpit are started. */
   readonly startCaged: StartCaged;
   /** For `status`: a configuration on trial, and what else holds at the moment. */
@@ -75,28 +72,17 @@ export interface WardenPorts {
   readonly over: (reason: string) => void;
 }
 
-const RESTORE_AGAIN = 1000;
-
-type Face = Pick<Guard, 'face' | 'closed'>;
-
 export class Warden implements Controlled {
   readonly #ports: WardenPorts;
   readonly #grants: Grants;
   readonly #visitors: Visitors;
   readonly #tarpit: Tarpit;
-  readonly #listeners = new Set<(event: LiveEvent) => void>();
+  readonly #guard: StandingGuard;
+  readonly #chronicle: Chronicle;
   readonly #born = monotonicNow();
   readonly #started: PosternConfig;
   #config: PosternConfig;
-  /** Looked for at the start and at each reload: after a flush, this host's rules would tell nothing about it. */
-  #face: Face = { face: 'drop' };
   #listening: Listening<NativeDoor> | undefined;
-  #watch: { close(): void } | undefined;
-  /** Installations of the guard, one after another. */
-  #installing: Promise<unknown> = Promise.resolve();
-  #lost = false;
-  #lostTold = false;
-  #stopped = false;
   #confinement = 'starting';
   #restarts = 0;
 
@@ -104,8 +90,10 @@ export class Warden implements Controlled {
     this.#ports = ports;
     this.#started = config;
     this.#config = config;
+    const { say, whisper, driver, face } = ports;
+    this.#chronicle = new Chronicle({ history: ports.state.history, say, whisper });
     const { record } = this;
-    const hooks = new Hooks(record, () => this.#config.firewall.ipv6Prefix);
+    const hooks = new Hooks(record, () => this.#ipv6Prefix);
     this.#grants = new Grants(
       {
         driver: ports.driver,
@@ -117,7 +105,7 @@ export class Warden implements Controlled {
         wallNow,
         after,
       },
-      () => this.#config.firewall.ipv6Prefix,
+      () => this.#ipv6Prefix,
     );
     this.#visitors = new Visitors(
       {
@@ -133,6 +121,11 @@ export class Warden implements Controlled {
       config,
     );
     this.#tarpit = new Tarpit({ warn: this.#warn, system: tarpitSystem(ports.startCaged), monotonicNow, after });
+    const refill = async (): Promise<void> => {
+      await this.#grants.restore();
+      await this.#visitors.restore();
+    };
+    this.#guard = new StandingGuard({ driver, tarpit: this.#tarpit, face, refill, record, after }, config);
   }
 
   /** Closes the doors, brings grants back, listens. Resolves when the first knock may come; rejects when the firewall refuses. */
@@ -161,13 +154,7 @@ export class Warden implements Controlled {
       over: (reason) => this.#ports.over(reason ?? 'the capture ended'),
       relaxed: (given) => this.#warn(`the capture filter is relaxed: ${given.join(', ')}`),
     });
-    this.#face = await this.#ports.face(this.#config);
-    // From before the installation on, so that nobody removes the guard in between.
-    this.#watch = driver.watch(() => this.#restore());
-    this.#tarpit.prepare(this.#config);
-    await this.#inTurn(async () => {
-      const stood = await this.#tarpit.orWithout(() => driver.install(this.#guard()));
-      this.#tarpit.commit();
+    await this.#guard.begin(async (stood) => {
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);
       await this.#visitors.reconcile(await driver.list(), stood);
@@ -182,10 +169,7 @@ export class Warden implements Controlled {
 
   /** Ends our part; doors stay closed, and open ones to their time. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#watch?.close();
-    // Nobody is there any more to hold them.
-    if (this.#tarpit.end()) await this.#inTurn(() => this.#ports.driver.install(this.#guard())).catch(() => {});
+    await this.#guard.end();
     this.#listening?.stop();
     this.#grants.release();
     this.#visitors.release();
@@ -211,9 +195,7 @@ export class Warden implements Controlled {
       doors: this.#config.doors.map((door) => ({
         name: door.name,
         protect: door.protect.map(printPorts),
-        grants: this.#grants
-          .live(door.name)
-          .map((grant) => describeGrant(grant, now, this.#config.firewall.ipv6Prefix)),
+        grants: this.#grants.live(door.name).map((grant) => describeGrant(grant, now, this.#ipv6Prefix)),
       })),
       mode: this.#config.mode,
       ...this.#visitors.standing(),
@@ -235,8 +217,8 @@ export class Warden implements Controlled {
       ...(user !== undefined && { user }),
       ...(duration !== undefined && { duration }),
     } as const;
-    const opening = await this.#admit(name, readGuest(source, this.#config.firewall.ipv6Prefix), how);
-    if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#config.firewall.ipv6Prefix);
+    const opening = await this.#admit(name, readGuest(source, this.#ipv6Prefix), how);
+    if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#ipv6Prefix);
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
   }
 
@@ -245,7 +227,7 @@ export class Warden implements Controlled {
     const reason = 'by hand';
     try {
       if (source === undefined) return await this.#grants.closeAll(name, reason, user);
-      return Number(await this.#grants.close(name, readSource(source), reason, user));
+      return Number(await this.#grants.close(name, readSource(source, this.#ipv6Prefix), reason, user));
     } catch (error) {
       if (error instanceof FirewallError) throw new Refusal(error.message);
       throw error;
@@ -273,21 +255,11 @@ export class Warden implements Controlled {
   }
 
   reload(): Promise<{ readonly doors: number; readonly warnings: readonly string[] }> {
-    return this.#inTurn(async () => {
+    return this.#guard.inTurn(async () => {
       const { config: read, warnings } = this.#ports.load();
       const config = withPrefixOf(this.#started, read);
-      const face = await this.#ports.face(config);
-      this.#tarpit.prepare(config);
-      try {
-        await this.#ports.driver.install(this.#guard(config, face));
-      } catch (error) {
-        this.#tarpit.abandon();
-        const why = (error as Error).message;
-        throw new Refusal(`The firewall refused the new configuration, the old one is in force: ${why}`);
-      }
-      this.#tarpit.commit();
+      await this.#guard.replace(config);
       this.#config = config;
-      this.#face = face;
       this.#ports.loaded(config);
       this.#grants.configure(config.doors);
       this.#visitors.configure(config);
@@ -301,7 +273,8 @@ export class Warden implements Controlled {
   }
 
   namesOf(source: string): readonly string[] {
-    return [source, printAddress(this.#grants.placeOf(readSource(source)))];
+    const address = readSource(source, this.#ipv6Prefix);
+    return [address, this.#grants.placeOf(address)].map(printAddress);
   }
 
   async log(query: Parameters<Controlled['log']>[0]): Promise<readonly HistoryEntry[]> {
@@ -313,43 +286,15 @@ export class Warden implements Controlled {
   }
 
   follow(heard: (event: LiveEvent) => void): () => void {
-    this.#listeners.add(heard);
-    return () => void this.#listeners.delete(heard);
+    return this.#chronicle.follow(heard);
   }
 
-  #guard({ doors, firewall, allow, mode }: PosternConfig = this.#config, face: Face = this.#face): Guard {
-    const observe = mode === 'observe';
-    return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: allow, observe, ...this.#tarpit.guarded(), ...face };
-  }
-
-  #inTurn<T>(act: () => Promise<T>): Promise<T> {
-    const turn = this.#installing.then(act);
-    this.#installing = turn.catch(() => {});
-    return turn;
+  get #ipv6Prefix(): number {
+    return this.#config.firewall.ipv6Prefix;
   }
 
   #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<Admission> {
     return admit({ visitors: this.#visitors, grants: this.#grants, record: this.record }, door, source, how);
-  }
-
-  /** Somebody removed the guard: back it goes, at once and as often as it takes. */
-  #restore(): void {
-    if (this.#lost || this.#stopped) return;
-    this.#lost = true;
-    void this.#inTurn(async () => {
-      this.#lost = false;
-      try {
-        await this.#ports.driver.install(this.#guard());
-        await this.#grants.restore();
-        await this.#visitors.restore();
-        this.record({ type: 'restored' });
-        this.#lostTold = false;
-      } catch (error) {
-        if (!this.#lostTold) this.#warn(`the guard was removed and cannot be put back: ${(error as Error).message}`);
-        this.#lostTold = true;
-        after(RESTORE_AGAIN, () => this.#restore());
-      }
-    });
   }
 
   #hear(event: KeeperEvent): void {
@@ -359,10 +304,8 @@ export class Warden implements Controlled {
       case 'advanced': {
         const of = this.#config.doors.find((door) => door.name === event.door)?.knock?.steps.length ?? 0;
         const source = printAddress(event.source);
-        const stage = { kind: 'stage', time: wallNow(), door: event.door, source, stage: event.stage, of } as const;
-        this.#ports.whisper(stage);
-        this.#tell(stage);
-        return;
+        const { door, stage } = event;
+        return this.#chronicle.stage({ kind: 'stage', time: wallNow(), door, source, stage, of });
       }
       case 'failed':
       case 'expired':
@@ -380,18 +323,9 @@ export class Warden implements Controlled {
   }
 
   /** Writes an event down, and tells whoever follows. */
-  readonly record = (event: HistoryEvent): void => {
-    const entry = this.#ports.state.history.append(event);
-    if (isByHand(event)) this.#ports.state.history.flush();
-    this.#ports.say(event, entry);
-    this.#tell({ kind: 'history', entry });
-  };
+  readonly record = (event: HistoryEvent): void => this.#chronicle.record(event);
 
   readonly #warn = (detail: string): void => this.record({ type: 'warned', detail });
-
-  #tell(event: LiveEvent): void {
-    for (const heard of this.#listeners) heard(event);
-  }
 
   #door(name: string): DoorPolicy {
     return doorNamed(name, this.#config);

@@ -197,9 +197,10 @@ export function isSystemdHere(): boolean {
   return existsSync('/run/systemd/system');
 }
 
-/** Has systemd run a program once, `delay` milliseconds from now (systemd-run(1)). */
+/** Has systemd run a program once, `delay` milliseconds from now (systemd-run(1)): on time, where a timer may otherwise be a minute late. */
 export function startUnit(name: string, delay: number, argv: readonly string[]): RunningProgram {
-  const timer = ['--quiet', '--collect', `--unit=${name}`, `--on-active=${Math.ceil(delay / 1000)}s`];
+  const when = [`--on-active=${Math.ceil(delay / 1000)}s`, '--timer-property=AccuracySec=100ms'];
+  const timer = ['--quiet', '--collect', `--unit=${name}`, ...when];
   return start(['systemd-run', ...timer, ...argv], { stdio: 'ignore', cwd: '/', env: PATH_ONLY }).program;
 }
 

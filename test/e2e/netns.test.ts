@@ -7,6 +7,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -122,6 +123,21 @@ test('A topology goes with its process, however that ends but by SIGKILL', { ski
     assert.equal(status, { throw: 1, SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }[end], maker.stderr);
     assert.deepEqual(ofProcess(maker.pid), [], end);
   }
+});
+
+test('The lock of a guard goes with its namespace', { skip }, async () => {
+  const lock = join(import.meta.dirname, '../../src/keeper/guard-lock.ts');
+  const state = join(import.meta.dirname, '../../src/keeper/state-lock.ts');
+  const locking = `
+import { guardLock } from ${JSON.stringify(lock)};
+import { lockState } from ${JSON.stringify(state)};
+lockState(guardLock(), 'daemon');
+console.log(guardLock() + '.lock');`;
+  const topology = await createTopology({ links: [['server', 'client']] });
+  const { stdout } = await topology.hosts.server.exec([process.execPath, '--input-type=module', '-e', locking]);
+  assert.ok(existsSync(stdout.trim()), stdout);
+  await topology.close();
+  assert.ok(!existsSync(stdout.trim()), stdout);
 });
 
 test('What a killed process left behind goes when the next one starts', { skip }, async () => {

@@ -5,6 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -19,7 +20,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { build } from 'esbuild';
+import { FIRST_DESCRIPTOR } from '../../src/keeper/caged-start.ts';
+import { watcherAccount } from '../../src/platform/accounts.ts';
 import { builtPackage } from '../support/built-package.ts';
+import type { Aims } from '../support/escapes.ts';
+import { parentOf } from '../support/knockd-host.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Peer, startPeer } from '../support/peer.ts';
 import { KNOCK, sshDoor, startPosternd } from '../support/posternd-host.ts';
@@ -35,6 +41,30 @@ const maskOf = (capabilities: readonly number[]): bigint =>
 const KEPT = maskOf([12, 13]);
 /** DAC_READ_SEARCH, KILL, SETGID, SETUID. */
 const ZYGOTE = maskOf([2, 5, 6, 7]);
+
+/** The watcher as it is, and in the same process, once it is up, somebody who tries all that he must not be able to do. */
+async function bundleCaptured(file: string, aims: Aims): Promise<void> {
+  const captured = `
+    import { promises, writeSync } from 'node:fs';
+    // The threads that files are read from are there before they could not be started any more.
+    promises.stat('/').catch(() => {});
+    await import('./src/watcher/main.ts');
+    const { escapes, tryAll } = await import('./test/support/escapes.ts');
+    const outcomes = await tryAll(escapes(${JSON.stringify(aims)}));
+    const allowed = Object.keys(outcomes).filter((name) => outcomes[name] === 'allowed');
+    const found = allowed.length === 0 ? 'nothing was allowed' : allowed.join(', ');
+    writeSync(2, \`user \${process.getuid()} tried \${Object.keys(outcomes).length}: \${found}\\n\`);`;
+  await build({
+    stdin: { contents: captured, resolveDir: join(import.meta.dirname, '../..'), loader: 'ts' },
+    outfile: file,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    external: ['koffi'],
+    logLevel: 'warning',
+  });
+}
 
 describe('the cage', { skip }, () => {
   let topology: Topology<'server' | 'client'>;
@@ -60,8 +90,6 @@ describe('the cage', { skip }, () => {
       const text = readFileSync(`/proc/${pid}/task/${thread}/status`, 'latin1');
       return Object.fromEntries([...text.matchAll(/^(\w+):\t?(.*)$/gm)].map((field) => [field[1]!, field[2]!]));
     });
-  /** Whoever the watcher is a child of. */
-  const parentOf = (pid: number): number => Number(statuses(pid)[0]?.PPid);
   const knock = (): Promise<unknown> =>
     startSender(topology.hosts.client).send(`src=10.77.1.2 dst=10.77.1.1: ${KNOCK}`);
   const reaches = async (): Promise<boolean> => {
@@ -109,6 +137,29 @@ describe('the cage', { skip }, () => {
     await daemon.running.waitForLine(/the watcher was killed by SIGKILL/);
     await knock();
     assert.ok(await reaches());
+  });
+
+  test('code that runs in the watcher of a daemon gets nowhere', async () => {
+    const victim = spawn('sleep', ['60'], { stdio: 'ignore', ...watcherAccount() });
+    try {
+      using built = await builtPackage();
+      await bundleCaptured(join(built.path, 'dist/watcher-main.js'), {
+        victim: victim.pid!,
+        port: 22,
+        capture: FIRST_DESCRIPTOR,
+        channel: FIRST_DESCRIPTOR - 1,
+      });
+      const program = join(built.path, 'bin/posternd');
+      await using daemon = await startPosternd(server, { doors: sshDoor('30s'), program });
+      const [, uid, tried, allowed] = await daemon.running.waitForLine(/watcher: user (\d+) tried (\d+): (.*)$/);
+      assert.deepEqual([Number(uid), allowed], [watcherAccount().uid, 'nothing was allowed']);
+      assert.ok(Number(tried) > 50, `it tried ${tried}`);
+      assert.equal(victim.exitCode ?? victim.signalCode, null);
+      await knock();
+      assert.ok(await reaches());
+    } finally {
+      victim.kill('SIGKILL');
+    }
   });
 
   test('what the systemd unit leaves is enough, also to end a watcher that hangs', async () => {

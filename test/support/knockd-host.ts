@@ -124,6 +124,15 @@ export function childrenOf(pid: number): number[] {
   }
 }
 
+/** Whoever started it; 0 when it is gone. */
+export function parentOf(pid: number): number {
+  try {
+    return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]);
+  } catch {
+    return 0;
+  }
+}
+
 export function descendantsOf(pid: number): number[] {
   return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
 }

@@ -7,12 +7,13 @@
  * - The n-th link is 10.77.n.0/24 and fd77::/64 (the first) or fd77:0:0:n::/64; its left end is .1, its right end .2.
  * - Neighbours are known beforehand (no ARP, no neighbour discovery) and addresses are usable at once (no duplicate detection);
  *   checksums are right on the wire where ethtool is there to turn offloading off.
- * - A namespace is named after the process that made it. It goes, with every process in it, on `close()`, at this process's end,
+ * - A namespace is named after the process that made it. It goes, with every process in it and the lock of its guard, on `close()`, at this process's end,
  *   and on SIGINT, SIGTERM and SIGHUP; what a killed process left behind goes when the next one starts.
  */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
+import { guardLock } from '../../src/keeper/guard-lock.ts';
 import { type Ended, type ExecOptions, findProgram, Running, type RunOptions } from './running.ts';
 
 /** Two hosts joined by one cable. Interfaces are eth0, eth1, … of their host unless named here. */
@@ -211,6 +212,9 @@ function removeNamespaces(namespaces: readonly string[]): void {
         // It ended meanwhile.
       }
     }
+    // While the namespace is there, its number is nobody else's.
+    const lock = guardLock(`/run/netns/${namespace}`);
+    if (lock !== undefined) rmSync(`${lock}.lock`, { force: true });
     spawnSync('ip', ['netns', 'delete', namespace], { stdio: 'ignore' });
     live.delete(namespace);
   }

@@ -1,0 +1,93 @@
+/**
+ * A machine (machine.ts) that systemd runs: its journal, its temporary files and users, and nothing else of what this computer has installed.
+ *
+ * - It is masked, not left out: a unit that somebody's package has put into a start is a link to nowhere in the machine's /etc.
+ * - `network.service` configures the network as an ordinary machine does: not before network-pre.target, and done before network.target.
+ */
+
+import { existsSync, globSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { type Machine, type MachineFile, machineUnavailable, startMachine } from './machine.ts';
+import type { Host } from './netns.ts';
+import type { Ended } from './running.ts';
+
+const SYSTEMD = '/lib/systemd/systemd';
+const UNITS = '/usr/lib/systemd/system';
+const GENERATORS = '/usr/lib/systemd/system-generators';
+const KEPT = /^(systemd-(journald(-dev-log)?|sysusers|tmpfiles-setup)\.(service|socket)|.*\.(target|slice))$/;
+/** Started by others than a target. */
+const MORE_MASKED = [
+  'systemd-udevd.service',
+  'dbus.service',
+  'dbus.socket',
+  'getty.target',
+  'systemd-remount-fs.service',
+];
+
+/** Its configuration of the network says what the firewall was when the first packet could have come. */
+const NETWORK = `[Unit]
+DefaultDependencies=no
+Wants=network-pre.target network.target
+After=network-pre.target
+Before=network.target network-online.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'nft list ruleset > /run/rules-before-network; ip link set eth0 up'
+[Install]
+WantedBy=multi-user.target
+`;
+
+export interface SystemdMachine extends Machine {
+  /** Runs `systemctl` with these words. */
+  systemctl(...words: readonly string[]): Promise<Ended>;
+  /** A property of a unit. */
+  property(unit: string, name: string): Promise<string>;
+  /** What the journal has of a unit, and what systemd says of it. */
+  journal(unit: string): Promise<string>;
+}
+
+/** Why none can be started here, for a test's `skip`; false when it can. */
+export function systemdUnavailable(...programs: readonly string[]): string | false {
+  if (!existsSync(SYSTEMD)) return 'needs systemd';
+  return machineUnavailable('systemctl', ...programs);
+}
+
+/** Starts it, with these files more. Postern is installed, but no unit of it. */
+export async function startSystemd(host: Host, files: Readonly<Record<string, MachineFile>>): Promise<SystemdMachine> {
+  const machine = await startMachine(host, {
+    init: [SYSTEMD, '--system', '--show-status=no', '--unit=multi-user.target'],
+    isUp: ['systemctl', 'is-active', '--quiet', 'multi-user.target'],
+    files: { ...masks(), ...base(), ...files },
+  });
+  const systemctl = (...words: readonly string[]): Promise<Ended> =>
+    machine.exec(['systemctl', '--no-pager', ...words], { mayFail: true });
+  return {
+    ...machine,
+    systemctl,
+    property: async (unit, name) => (await systemctl('show', '--value', `--property=${name}`, unit)).stdout.trim(),
+    journal: async (unit) =>
+      (await machine.exec(['journalctl', '--no-pager', '-o', 'short-monotonic', '-u', unit])).stdout,
+  };
+}
+
+function masks(): Record<string, MachineFile> {
+  const wanted = globSync('*.target.wants/*', { cwd: UNITS }).map((path) => basename(path));
+  const units = [...wanted.filter((name) => !KEPT.test(name)), ...MORE_MASKED].map(
+    (name) => `/etc/systemd/system/${name}`,
+  );
+  const generators = existsSync(GENERATORS) ? readdirSync(GENERATORS) : [];
+  const paths = [...units, ...generators.map((name) => join('/etc/systemd/system-generators', name))];
+  return Object.fromEntries(paths.map((path) => [path, { link: '/dev/null' }]));
+}
+
+function base(): Record<string, MachineFile> {
+  return {
+    '/etc/machine-id': '',
+    '/etc/hostname': 'machine\n',
+    '/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
+    '/etc/group': 'root:x:0:\nnogroup:x:65534:\n',
+    '/etc/systemd/system/network.service': NETWORK,
+    '/etc/systemd/system/multi-user.target.wants/network.service': { link: '../network.service' },
+  };
+}
