@@ -47,7 +47,10 @@ const LONGEST_ID = 128;
 /** `2001:db8:9::/64`, as sources are shown. */
 const SOURCE = /^([^/]*)(\/(?:0|[1-9][0-9]{0,2}))?$/;
 const SHORTEST_GRANT = 100;
-const LONGEST_GRANT = 365 * 86_400_000;
+const LONGEST_GRANT = 365;
+/** Ten years: fail2ban has bans without end. */
+const LONGEST_BAN = 3650;
+const DAY = 86_400_000;
 
 /** Says what is wrong with a request; never leaves this file. */
 class Malformed extends Error {}
@@ -113,7 +116,11 @@ function readRequest(object: Fields, wallNow: number): Request {
       return { do: name, door: needed('door', readName(object, 'door')), source: readSource(object, false) };
     case 'ban':
     case 'allow':
-      return { do: name, source: needed('source', readSource(object, true)), duration: readFor(object.for) };
+      return {
+        do: name,
+        source: needed('source', readSource(object, true)),
+        duration: readFor(object.for, LONGEST_BAN),
+      };
     case 'unban':
     case 'disallow':
       return { do: name, source: needed('source', readSource(object, true)) };
@@ -172,11 +179,11 @@ function readSource(object: Fields, toLetIn: boolean): string | undefined {
   return printAddress(address) + length;
 }
 
-function readFor(value: unknown): number | undefined {
+function readFor(value: unknown, days = LONGEST_GRANT): number | undefined {
   if (value === undefined) return undefined;
   const duration = typeof value === 'string' ? readDuration(value) : undefined;
   if (duration === undefined) throw new Malformed(`Cannot read "for" ${quote(value)}: write a duration such as "30s"`);
-  if (duration < SHORTEST_GRANT || duration > LONGEST_GRANT) throw new Malformed('"for" must be from 100ms to 365d');
+  if (duration < SHORTEST_GRANT || duration > days * DAY) throw new Malformed(`"for" must be from 100ms to ${days}d`);
   return duration;
 }
 

@@ -48,7 +48,8 @@ export class Visitors {
     this.#ports = ports;
     this.#config = config;
     const clocks = { monotonicNow: ports.monotonicNow, wallNow, after: ports.after };
-    const common = { record, ipv6Prefix: () => this.#config.firewall.ipv6Prefix, ...clocks };
+    const longest = driver.longest ?? Number.POSITIVE_INFINITY;
+    const common = { record, longest, ipv6Prefix: () => this.#config.firewall.ipv6Prefix, ...clocks };
     this.#bans = new TimedSources({
       ...common,
       rows: state.bans,

@@ -22,6 +22,10 @@ const GOOD: readonly (readonly [string, object])[] = [
     { do: 'open', door: 'ssh', source: '2001:db8::7', duration: undefined },
   ],
   ['{"do":"unban","source":"2001:DB8:9::/64"}', { do: 'unban', source: '2001:db8:9::/64' }],
+  [
+    '{"do":"ban","source":"192.0.2.7","for":"315360000s"}',
+    { do: 'ban', source: '192.0.2.7', duration: 315_360_000_000 },
+  ],
   ['{"do":"close","door":"ssh"}', { do: 'close', door: 'ssh', source: undefined }],
   ['{"do":"log","since":"1h","limit":5}', { do: 'log', query: { since: NOW - 3_600_000, limit: 5 } }],
   ['{"do":"log","types":["opened","opened","denied"]}', { do: 'log', query: { types: ['opened', 'denied'] } }],
@@ -74,6 +78,7 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ],
   ['{"do":"open","door":"ssh","source":"192.0.2.7","for":"1ms"}', /^"for" must be from 100ms to 365d$/],
   ['{"do":"open","door":"ssh","source":"192.0.2.7","for":"366d"}', /^"for" must be from 100ms to 365d$/],
+  ['{"do":"ban","source":"192.0.2.7","for":"3651d"}', /^"for" must be from 100ms to 3650d$/],
   ['{"do":"log","types":["closd"]}', /^Unknown type "closd": there are opened, renewed/],
   ['{"do":"log","types":["stage"]}', /^Unknown type "stage"/],
   ['{"do":"log","types":"opened"}', /^"types" must be a list/],
