@@ -8,7 +8,7 @@
  * - IPv6 sources are kept by their network. What is done to one source is done one after another.
  */
 
-import { type Address, parseAddress, printAddress } from '../core/address.ts';
+import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
 import type { HistoryEvent, Via } from '../core/history.ts';
 import { blockOf } from '../core/policy.ts';
 import type { TimedSource } from '../firewall/driver.ts';
@@ -135,6 +135,11 @@ export class TimedSources {
     for (const { source, remaining } of there.values()) {
       this.#keep(source, remaining, { via: 'adopted', reason: '' });
     }
+  }
+
+  /** Ends those of IPv6: another length of networks is to come. */
+  async endNetworks(reason: string): Promise<void> {
+    for (const { source } of this.live()) if (family(source) === 6) await this.end(source, reason);
   }
 
   /** Puts back into the kernel what somebody else took out of it. */

@@ -91,6 +91,11 @@ export class Visitors {
     await this.#strangers.settle();
   }
 
+  /** Ends bans and leaves of IPv6 networks. */
+  async endNetworks(reason: string): Promise<void> {
+    for (const sources of [this.#bans, this.#allowed]) await sources.endNetworks(reason);
+  }
+
   /** After somebody else has emptied the kernel's tables. */
   async restore(): Promise<void> {
     await this.#allowed.restore();

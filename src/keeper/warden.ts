@@ -37,6 +37,7 @@ import type { KeeperEvent } from './events.ts';
 import { Grants } from './grants.ts';
 import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
+import { ANOTHER_PREFIX, keepPrefix, withKeptPrefix } from './kept-prefix.ts';
 import { Listening } from './listening.ts';
 import { StandingGuard, type StandingGuardPorts } from './standing-guard.ts';
 import { Tarpit } from './tarpit.ts';
@@ -86,9 +87,10 @@ export class Warden implements Controlled {
   #confinement = 'starting';
   #restarts = 0;
 
-  constructor(ports: WardenPorts, config: PosternConfig) {
+  constructor(ports: WardenPorts, asked: PosternConfig) {
+    const config = withKeptPrefix(ports.state.facts, asked);
     this.#ports = ports;
-    this.#started = config;
+    this.#started = asked;
     this.#config = config;
     const { say, whisper, driver, face } = ports;
     this.#chronicle = new Chronicle({ history: ports.state.history, say, whisper });
@@ -158,6 +160,8 @@ export class Warden implements Controlled {
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);
       await this.#visitors.reconcile(await driver.list(), stood);
+      if (this.#config !== this.#started) await this.#changePrefix();
+      keepPrefix(this.#ports.state.facts, this.#config);
     });
     this.#listening.start();
     await ready;
@@ -287,6 +291,15 @@ export class Warden implements Controlled {
 
   follow(heard: (event: LiveEvent) => void): () => void {
     return this.#chronicle.follow(heard);
+  }
+
+  /** What stands is ended under the length that it was made with. */
+  async #changePrefix(): Promise<void> {
+    await this.#grants.endNetworks(ANOTHER_PREFIX);
+    await this.#visitors.endNetworks(ANOTHER_PREFIX);
+    await this.#guard.replace(this.#started);
+    this.#config = this.#started;
+    this.#visitors.configure(this.#config);
   }
 
   get #ipv6Prefix(): number {

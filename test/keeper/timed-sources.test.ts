@@ -210,6 +210,14 @@ describe('timed sources', () => {
     assert.deepEqual([...kernel.values()], [10_000, 10_000]);
   });
 
+  test('those of IPv6 end together, where networks are to have another length', async () => {
+    const { kernel, sources, told } = stage();
+    for (const source of [MALLORY, SIX]) await sources.put(source, 10_000, BY_HAND);
+    told();
+    await sources.endNetworks('another ipv6_prefix');
+    assert.deepEqual([told(), [...kernel.keys()]], [['unbanned 2001:db8:0:1:: another ipv6_prefix'], ['192.0.2.66']]);
+  });
+
   test('after a flush everything is put back for the rest of its time', async () => {
     const { clock, sources, kernel } = stage();
     await sources.put(MALLORY, 10_000, BY_HAND);
