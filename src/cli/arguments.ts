@@ -5,16 +5,20 @@ import { parsePrefix } from '../config/prefix.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { MOST_LOGGED, parseSince } from '../control/request.ts';
 import { type EventType, HISTORY_WORDS } from '../control/wire-event.ts';
-import { parseAddress, printAddress } from '../core/address.ts';
+import { family, parseAddress, printAddress } from '../core/address.ts';
 
+/** An address, or an IPv6 network as `status` shows sources: whether its length is the one they are kept by, the daemon knows. */
 export function readAddress(text: string): string {
-  const address = parseAddress(text);
-  if (!address && 'value' in parsePrefix(text))
+  const [, written = '', length] = /^([^/]*)(?:\/([0-9]{1,3}))?$/.exec(text) ?? [];
+  const address = parseAddress(written);
+  const most = address && family(address) === 4 ? 32 : 128;
+  if (address && (length === undefined || Number(length) === most)) return printAddress(address);
+  if (address && most === 128 && Number(length) <= most) return `${printAddress(address)}/${Number(length)}`;
+  if (address && 'value' in parsePrefix(text))
     throw new InvalidArgumentError(
-      `Write one address such as "192.0.2.7": blocks are for the file, allow = ["${text}"] in postern.toml to trust one, or the sources of a door.`,
+      `Write one address such as "192.0.2.7": IPv4 sources are taken one by one. Blocks are for the file, allow = ["${text}"] in postern.toml to trust one, or the sources of a door.`,
     );
-  if (!address) throw new InvalidArgumentError('Write an IP address such as "192.0.2.7".');
-  return printAddress(address);
+  throw new InvalidArgumentError('Write an IP address such as "192.0.2.7".');
 }
 
 /** The text, when it is a duration. */

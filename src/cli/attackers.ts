@@ -44,9 +44,13 @@ export function describeStrangers(strangers: readonly WireStranger[], paint: Pai
     String(stranger.scans),
     String(stranger.failed),
     String(stranger.denied),
-    describeTouched(stranger) + (stranger.banned ? paint('red', '  banned') : ''),
+    describeTouched(stranger) + describeBan(stranger, paint),
   ]);
   return alignColumns([heads.map((head) => paint('dim', head)), ...rows]);
+}
+
+function describeBan({ banned, would_be_banned: wouldBe }: WireStranger, paint: Paint): string {
+  return banned ? paint('red', '  banned') : wouldBe ? paint('yellow', '  would be banned') : '';
 }
 
 /** Ports, and doors that were knocked on. */

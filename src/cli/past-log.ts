@@ -39,7 +39,8 @@ export function readPastLog(folder: string, ipv6Prefix: number, asked: LogReques
 }
 
 /** How events name a source: by its address, and by the network that it is let in or banned with. */
-function namesOf(source: string, ipv6Prefix: number): readonly string[] {
+function namesOf(text: string, ipv6Prefix: number): readonly string[] {
+  const [source = ''] = text.split('/');
   const address = parseAddress(source);
   return address ? [source, printAddress(blockOf(address, ipv6Prefix).address)] : [source];
 }

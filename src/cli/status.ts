@@ -35,7 +35,7 @@ export function describeStatus(status: WireStatus, paint: Paint): readonly strin
     '',
     ...describeDoors(status, paint),
   ];
-  if (mode === 'observe') lines.push('', paint('yellow', 'It only observes: nothing is dropped'));
+  if (mode === 'observe') lines.push('', describeObserving(status, paint));
   if (trial) lines.push('', describeTrial(trial, paint));
   for (const [head, sources] of [
     ['ALLOWED', allowed],
@@ -45,6 +45,12 @@ export function describeStatus(status: WireStatus, paint: Paint): readonly strin
   }
   if (warnings.length > 0) lines.push('', ...describeWarnings(status, paint));
   return lines;
+}
+
+/** Bans that stand drop nothing either. */
+export function describeObserving({ would_be_banned: wouldBe = 0 }: WireStatus, paint: Paint): string {
+  const banned = wouldBe === 0 ? '' : `, ${count(wouldBe, 'source')} would be banned (postern attackers)`;
+  return paint('yellow', `It only observes: nothing is dropped${banned}`);
 }
 
 /** A warning may have more lines than one: the hint has its own. */

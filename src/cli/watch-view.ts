@@ -3,7 +3,7 @@
 import type { WireStatus } from '../control/client.ts';
 import type { WireEvent, WireStage } from '../control/wire-event.ts';
 import { LogLines } from './log-lines.ts';
-import { describeDoors, describeTrial, describeWarnings, describeWatcher } from './status.ts';
+import { describeDoors, describeObserving, describeTrial, describeWarnings, describeWatcher } from './status.ts';
 import type { Paint } from './terminal.ts';
 import { alignColumns, clockTime, count, cutTo, harmless, timeLeft, widthOf } from './wording.ts';
 
@@ -100,8 +100,12 @@ export class WatchView {
     return [...lines.slice(0, most - 1), this.#paint('dim', `and ${lines.length - most + 1} more`)];
   }
 
-  #drawBans({ bans }: WireStatus): readonly string[] {
-    return bans.length === 0 ? [] : ['', `${this.#paint('red', 'banned')}: ${count(bans.length, 'source')}`];
+  #drawBans(status: WireStatus): readonly string[] {
+    const { bans, mode } = status;
+    return [
+      ...(mode === 'observe' ? ['', describeObserving(status, this.#paint)] : []),
+      ...(bans.length === 0 ? [] : ['', `${this.#paint('red', 'banned')}: ${count(bans.length, 'source')}`]),
+    ];
   }
 
   #drawKnocks(now: number): readonly string[] {

@@ -50,6 +50,8 @@ export interface Stranger {
   readonly distinct: number;
   readonly points: number;
   readonly banned: boolean;
+  /** With `observe`: it has the points. */
+  readonly would_be_banned?: true;
 }
 
 export interface TarpitStatus {
@@ -74,6 +76,8 @@ export interface Status {
   /** `observe`: nothing is dropped. */
   readonly mode: 'guard' | 'observe';
   readonly bans: readonly SourceStatus[];
+  /** With `observe`: how many sources would be banned for their points. */
+  readonly would_be_banned?: number;
   /** Who passes every door for a while. */
   readonly allowed: readonly SourceStatus[];
   readonly watcher: {

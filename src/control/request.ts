@@ -3,7 +3,7 @@
  * as one likes. Keys and values are taken strictly: what is unknown is refused in words, never ignored.
  */
 
-import { isHost, isLoopback, parseAddress, printAddress } from '../core/address.ts';
+import { family, isHost, isLoopback, parseAddress, printAddress } from '../core/address.ts';
 import { readDuration } from '../core/duration.ts';
 import type { HistoryType } from '../core/history.ts';
 import type { LogQuery } from './controlled.ts';
@@ -44,8 +44,13 @@ export const REQUESTS = {
 export const MOST_LOGGED = 10_000;
 const LONGEST_NAME = 256;
 const LONGEST_ID = 128;
+/** `2001:db8:9::/64`, as sources are shown. */
+const SOURCE = /^([^/]*)(\/(?:0|[1-9][0-9]{0,2}))?$/;
 const SHORTEST_GRANT = 100;
-const LONGEST_GRANT = 365 * 86_400_000;
+const LONGEST_GRANT = 365;
+/** Ten years: fail2ban has bans without end. */
+const LONGEST_BAN = 3650;
+const DAY = 86_400_000;
 
 /** Says what is wrong with a request; never leaves this file. */
 class Malformed extends Error {}
@@ -111,7 +116,11 @@ function readRequest(object: Fields, wallNow: number): Request {
       return { do: name, door: needed('door', readName(object, 'door')), source: readSource(object, false) };
     case 'ban':
     case 'allow':
-      return { do: name, source: needed('source', readSource(object, true)), duration: readFor(object.for) };
+      return {
+        do: name,
+        source: needed('source', readSource(object, true)),
+        duration: readFor(object.for, LONGEST_BAN),
+      };
     case 'unban':
     case 'disallow':
       return { do: name, source: needed('source', readSource(object, true)) };
@@ -156,23 +165,25 @@ function readName(object: Fields, key: string): string | undefined {
   return value;
 }
 
-/** An address in its one spelling. */
+/** An address in its one spelling; with a length behind it, which only the keeper can judge. */
 function readSource(object: Fields, toLetIn: boolean): string | undefined {
   const { source } = object;
   if (source === undefined) return undefined;
-  const address = typeof source === 'string' ? parseAddress(source) : undefined;
-  if (!address) throw new Malformed(`Cannot read "source" ${quote(source)}: write an address such as "192.0.2.7"`);
+  const [, written = '', length = ''] = (typeof source === 'string' && SOURCE.exec(source)) || [];
+  const address = parseAddress(written);
+  if (!address || (length !== '' && Number(length.slice(1)) > (family(address) === 4 ? 32 : 128)))
+    throw new Malformed(`Cannot read "source" ${quote(source)}: write an address such as "192.0.2.7"`);
   if (toLetIn && !isHost(address)) throw new Malformed(`"source" ${quote(source)} is not the address of a host`);
   if (toLetIn && isLoopback(address))
     throw new Malformed(`"source" ${quote(source)} is this machine itself: it passes every door anyway`);
-  return printAddress(address);
+  return printAddress(address) + length;
 }
 
-function readFor(value: unknown): number | undefined {
+function readFor(value: unknown, days = LONGEST_GRANT): number | undefined {
   if (value === undefined) return undefined;
   const duration = typeof value === 'string' ? readDuration(value) : undefined;
   if (duration === undefined) throw new Malformed(`Cannot read "for" ${quote(value)}: write a duration such as "30s"`);
-  if (duration < SHORTEST_GRANT || duration > LONGEST_GRANT) throw new Malformed('"for" must be from 100ms to 365d');
+  if (duration < SHORTEST_GRANT || duration > days * DAY) throw new Malformed(`"for" must be from 100ms to ${days}d`);
   return duration;
 }
 

@@ -67,6 +67,8 @@ export interface FirewallDriver {
   readonly name: string;
   /** The kernel ends grants by itself, whatever becomes of us. */
   readonly expires: boolean;
+  /** Milliseconds that the kernel can count: what is banned or allowed for longer, the keeper puts in again in time. */
+  readonly longest?: number;
   /**
    * Puts the guard in force, in one step: the first time, or instead of the one that is there. Grants, bans and who is allowed survive;
    * grants of doors that are gone do not. Sessions that live when a port is first guarded go on. Resolves to whether a guard of ours

@@ -68,6 +68,7 @@ export function openIptables(options: IptablesOptions = {}): FirewallDriver {
 class IptablesDriver implements FirewallDriver {
   readonly name = 'iptables';
   readonly expires = true;
+  readonly longest = LONGEST;
   readonly #warn: (message: string) => void;
   readonly #backend: string;
   readonly #lane = new Lane();

@@ -68,6 +68,7 @@ export function openNftables(options: NftablesOptions = {}): FirewallDriver {
 class NftablesDriver implements FirewallDriver {
   readonly name = 'nftables';
   readonly expires = true;
+  readonly longest = LONGEST;
   readonly #warn: (message: string) => void;
   readonly #changes = new NftSocket();
   readonly #lists = new NftSocket();

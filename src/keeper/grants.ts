@@ -11,7 +11,7 @@
  *   meanwhile is ended here too, with hooks and sessions.
  */
 
-import { type Address, parseAddress, printAddress, sameAddress } from '../core/address.ts';
+import { type Address, family, parseAddress, printAddress, sameAddress } from '../core/address.ts';
 import type { HistoryEvent, Via } from '../core/history.ts';
 import { admits, blockOf, type DoorPolicy } from '../core/policy.ts';
 import type { FirewallDriver, Grant } from '../firewall/driver.ts';
@@ -121,6 +121,11 @@ export class Grants {
     const sources = new Map([...standing, ...this.live(name)].map(({ source }) => [printAddress(source), source]));
     await Promise.all([...sources.values()].map((source) => this.close(name, source, reason, user)));
     return sources.size;
+  }
+
+  /** Ends those of IPv6: another length of networks is to come. */
+  async endNetworks(reason: string): Promise<void> {
+    for (const { door, source } of this.live()) if (family(source) === 6) await this.close(door, source, reason);
   }
 
   /**

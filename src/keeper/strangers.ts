@@ -7,6 +7,7 @@
  *   wanted stays, and the door stays shut.
  * - Another configuration judges anew those whom we know, one after another, so that doors have their turn between them.
  * - At most 10,000 sources are banned for their points at a time: forged sources fill no table.
+ * - Where nothing is dropped, who would be banned is told.
  */
 
 import type { BanSettings } from '../config/postern-config.ts';
@@ -14,14 +15,16 @@ import { type Address, isLinkLocal, printAddress } from '../core/address.ts';
 import { type Attacker, Attackers, type Leak, type Verdict } from '../core/attackers.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
-import { blockOf, contains, type DoorPolicy, type Prefix } from '../core/policy.ts';
+import { blockOf, contains, type DoorPolicy, type PortRange, type Prefix } from '../core/policy.ts';
 import type { PortName, Sighting } from '../core/sightings.ts';
+import { ObservedBans } from './observed-bans.ts';
 import type { TimedSources } from './timed-sources.ts';
 
 /** What the configuration says of strangers. */
 export interface StrangerSettings {
   readonly trusted: readonly Prefix[];
   readonly doors: readonly DoorPolicy[];
+  readonly traps: readonly PortRange[];
   readonly ban: BanSettings;
   readonly ipv6Prefix: number;
   /** Nothing is dropped: a try at a door goes through, and is told as such. */
@@ -52,6 +55,7 @@ export class Strangers {
   readonly #attackers: Attackers;
   /** Verdicts that are not carried out yet, by source. */
   readonly #judging = new Map<string, Promise<boolean>>();
+  readonly #observed = new ObservedBans(MOST_BANS);
   #settings: StrangerSettings;
   #full = false;
   /** Counts the configurations: another ends the judging that an earlier one has begun. */
@@ -66,6 +70,7 @@ export class Strangers {
   configure(settings: StrangerSettings): void {
     this.#settings = settings;
     this.#attackers.configure(leakOf(settings), this.#ports.wallNow());
+    if (!settings.observe || settings.ban.after === undefined) this.#observed.clear();
     void this.#judgeAll();
   }
 
@@ -77,6 +82,16 @@ export class Strangers {
   /** The weightiest first. */
   list(most: number): readonly Attacker[] {
     return this.#attackers.list(most, this.#ports.wallNow());
+  }
+
+  /** Would this source be banned, if anything were dropped? */
+  wouldBan(source: Address): boolean {
+    return this.#observed.has(source, this.#ports.wallNow());
+  }
+
+  /** How many would be; undefined where bans are no mere thought. */
+  get observed(): number | undefined {
+    return this.#settings.observe ? this.#observed.size(this.#ports.wallNow()) : undefined;
   }
 
   isTrusted(source: Address): boolean {
@@ -112,6 +127,7 @@ export class Strangers {
     const { bans, record } = this.#ports;
     const place = this.#block(source).address;
     this.#attackers.forgive(place);
+    this.#observed.end(place);
     // What it did just before must not ban it after its door is open.
     await this.#judging.get(printAddress(place));
     const ban = bans.get(source);
@@ -171,7 +187,8 @@ export class Strangers {
   async #judge(attacker: Attacker): Promise<boolean> {
     const { bans, record } = this.#ports;
     const { after, duration } = this.#settings.ban;
-    if (after === undefined || attacker.points < after || this.#settings.observe) return true;
+    if (after === undefined || attacker.points < after) return true;
+    if (this.#settings.observe) return this.#observe(attacker);
     const { source } = attacker;
     const { points } = attacker;
     // Paid: what comes after this counts anew.
@@ -196,29 +213,45 @@ export class Strangers {
     }
   }
 
+  /** Says who would be banned now. */
+  async #observe({ source, points }: Attacker): Promise<true> {
+    const { bans, record, wallNow } = this.#ports;
+    const { duration } = this.#settings.ban;
+    const known = (): boolean => bans.get(source) !== undefined || this.#observed.has(source, wallNow());
+    if (known() || (await this.safe(source)) !== undefined || known()) return true;
+    if (!this.#observed.begin(source, duration, wallNow())) return true;
+    const detail = `${Math.floor(points)} points, for ${Math.ceil(duration / 1000)} s`;
+    record({ type: 'banned', source: printAddress(source), via: 'points', reason: 'observed', detail });
+    return true;
+  }
+
+  /** Every different trap and protected port is an event of its own, as far as the sighting names them. */
   #tell({ traps, closed, ports }: Sighting, { attacker, scanned }: Verdict): void {
     const { record } = this.#ports;
     const source = printAddress(attacker.source);
-    const tried =
-      closed > 0 ? ports.map((port) => ({ port, door: this.#doorOf(port) })).find(({ door }) => door) : undefined;
-    const trap = traps > 0 ? ports[0] : undefined;
-    if (trap) record({ type: 'trapped', source, reason: printPort(trap) });
-    if (tried?.door !== undefined) {
+    const touched = traps > 0 ? ports.filter((port) => isIn(this.#settings.traps, port)) : [];
+    // Of a trap that a reload has just taken away: the first, since traps come first.
+    const trapped = traps > 0 && touched.length === 0 ? ports.slice(0, 1) : touched;
+    for (const port of trapped) record({ type: 'trapped', source, reason: printPort(port) });
+    for (const port of closed > 0 ? ports : []) {
+      const door = trapped.includes(port) ? undefined : this.#doorOf(port);
       const reason = this.#settings.observe ? 'observed' : 'no grant';
-      record({ type: 'refused', door: tried.door, source, reason, detail: printPort(tried.port) });
+      if (door !== undefined) record({ type: 'refused', door, source, reason, detail: printPort(port) });
     }
     if (scanned) record({ type: 'scanned', source, reason: `${attacker.distinct} ports` });
   }
 
-  #doorOf({ protocol, port }: PortName): string | undefined {
-    const isMine = (door: DoorPolicy): boolean =>
-      door.protect.some((range) => range.protocol === protocol && range.first <= port && port <= range.last);
-    return this.#settings.doors.find(isMine)?.name;
+  #doorOf(port: PortName): string | undefined {
+    return this.#settings.doors.find(({ protect }) => isIn(protect, port))?.name;
   }
 
   #block(source: Address): Prefix {
     return blockOf(source, this.#settings.ipv6Prefix);
   }
+}
+
+function isIn(ranges: readonly PortRange[], { protocol, port }: PortName): boolean {
+  return ranges.some((range) => range.protocol === protocol && range.first <= port && port <= range.last);
 }
 
 export function printPort({ protocol, port }: PortName): string {

@@ -4,10 +4,11 @@
  *
  * - A row is on disk before the firewall is told; what the firewall refuses is taken back.
  * - The timers beside the kernel's are for the record, and for firewalls that end nothing by themselves.
+ * - What lasts longer than the kernel can count is put in anew in the half of that time; of it the state is right, and not the kernel.
  * - IPv6 sources are kept by their network. What is done to one source is done one after another.
  */
 
-import { type Address, parseAddress, printAddress } from '../core/address.ts';
+import { type Address, family, parseAddress, printAddress } from '../core/address.ts';
 import type { HistoryEvent, Via } from '../core/history.ts';
 import { blockOf } from '../core/policy.ts';
 import type { TimedSource } from '../firewall/driver.ts';
@@ -20,6 +21,8 @@ export interface TimedSourcesPorts {
   /** The firewall's part. */
   readonly put: (source: TimedSource) => Promise<void>;
   readonly take: (source: Address) => Promise<void>;
+  /** Milliseconds that the firewall can keep one by itself; what lasts longer is put in again and again. */
+  readonly longest?: number;
   /** The events of a beginning and of an end. */
   readonly words: { readonly began: 'banned' | 'allowed'; readonly ended: 'unbanned' | 'disallowed' };
   readonly record: (event: HistoryEvent) => void;
@@ -43,6 +46,8 @@ export interface LiveSource extends Cause {
 }
 
 interface Held extends LiveSource {
+  /** The kernel ends it earlier than we do. */
+  readonly cut: boolean;
   readonly cancel: () => void;
 }
 
@@ -74,13 +79,13 @@ export class TimedSources {
   /** Begins, or begins anew. Rejects when the firewall refuses; then all is as before. */
   put(source: Address, remaining: number, cause: Cause): Promise<LiveSource> {
     const place = this.#place(source);
-    const { rows, put, record, words, wallNow } = this.#ports;
+    const { rows, record, words, wallNow } = this.#ports;
     return this.#turns.run(printAddress(place), async () => {
       const key = { source: printAddress(place) };
       const earlier = rows.get(key);
       rows.put({ ...key, ...cause, until: wallNow() + remaining, longest: remaining });
       try {
-        await put({ source: place, remaining });
+        await this.#give(place, remaining);
       } catch (error) {
         if (earlier) rows.put(earlier);
         else rows.end(key);
@@ -105,20 +110,25 @@ export class TimedSources {
    * back is not to give it its whole time again with every start. `stood`: the kernel has lost nothing, so what it does not have was over.
    */
   async reconcile(standing: readonly TimedSource[], stood = false): Promise<void> {
-    const { rows, put, wallNow } = this.#ports;
+    const { rows, wallNow } = this.#ports;
     const there = new Map(standing.map((each) => [printAddress(each.source), each]));
     for (const row of rows.all()) {
       const source = parseAddress(row.source);
       const held = there.get(row.source);
       const left = timeLeft(row.until, row.longest, wallNow());
       there.delete(row.source);
-      if (source && held && left > 0) this.#keep(source, Math.min(left, held.remaining), row);
+      // The kernel may have ended it before its time, and we were not there to put it in again.
+      const cut = row.longest > this.#longest;
+      if (source && left > 0 && cut) {
+        await this.#give(source, left);
+        this.#keep(source, left, row);
+      } else if (source && held && left > 0) this.#keep(source, Math.min(left, held.remaining), row);
       else if (source && held) {
         // Nobody was there to end it.
         this.#hold(source, 0, row);
         await this.#expire(source);
       } else if (source && left > 0 && !stood) {
-        await put({ source, remaining: left });
+        await this.#give(source, left);
         this.#keep(source, left, row);
       } else rows.end(row);
     }
@@ -127,12 +137,17 @@ export class TimedSources {
     }
   }
 
+  /** Ends those of IPv6: another length of networks is to come. */
+  async endNetworks(reason: string): Promise<void> {
+    for (const { source } of this.live()) if (family(source) === 6) await this.end(source, reason);
+  }
+
   /** Puts back into the kernel what somebody else took out of it. */
   async restore(): Promise<void> {
-    const { put, monotonicNow } = this.#ports;
+    const { monotonicNow } = this.#ports;
     for (const { source, until } of this.live()) {
       const remaining = until - monotonicNow();
-      if (remaining > 0) await put({ source, remaining });
+      if (remaining > 0) await this.#give(source, remaining);
     }
   }
 
@@ -155,9 +170,11 @@ export class TimedSources {
     this.#hold(source, remaining, cause);
   }
 
-  #hold(source: Address, remaining: number, { via, user, reason }: Cause): LiveSource {
+  #hold(source: Address, remaining: number, { via, user, reason }: Cause, again?: number): LiveSource {
     const { monotonicNow, after } = this.#ports;
     const key = printAddress(source);
+    const cut = remaining > this.#longest;
+    const wait = again ?? (cut ? this.#longest / 2 : remaining);
     this.#held.get(key)?.cancel();
     const held: Held = {
       source,
@@ -165,10 +182,20 @@ export class TimedSources {
       ...(user !== undefined && { user }),
       reason,
       until: monotonicNow() + remaining,
-      cancel: Number.isFinite(remaining) ? after(remaining, () => void this.#expire(source)) : () => {},
+      cut,
+      cancel: Number.isFinite(remaining) ? after(wait, () => void this.#expire(source)) : () => {},
     };
     this.#held.set(key, held);
     return held;
+  }
+
+  /** To the firewall, for as long as it can count. */
+  #give(source: Address, remaining: number): Promise<void> {
+    return this.#ports.put({ source, remaining: Math.min(remaining, this.#longest) });
+  }
+
+  get #longest(): number {
+    return this.#ports.longest ?? Number.POSITIVE_INFINITY;
   }
 
   #expire(source: Address): Promise<void> {
@@ -176,13 +203,17 @@ export class TimedSources {
       const held = this.#held.get(printAddress(source));
       if (!held) return;
       const left = held.until - this.#ports.monotonicNow();
-      if (left > 0) return void this.#hold(source, left, held);
       try {
-        await this.#ports.take(source);
-        this.#forget(source, { reason: 'time' });
+        if (left > 0) {
+          if (held.cut) await this.#give(source, left);
+          this.#hold(source, left, held);
+        } else {
+          await this.#ports.take(source);
+          this.#forget(source, { reason: 'time' });
+        }
       } catch (error) {
         this.#ports.record({ type: 'warned', source: printAddress(source), detail: (error as Error).message });
-        this.#hold(source, AGAIN, held);
+        this.#hold(source, Math.max(left, AGAIN), held, AGAIN);
       }
     });
   }

@@ -4,7 +4,7 @@
  */
 
 import type { PosternConfig } from '../config/postern-config.ts';
-import { Refusal, type SourceStatus, type Stranger } from '../control/controlled.ts';
+import { Refusal, type SourceStatus, type Status, type Stranger } from '../control/controlled.ts';
 import { type Address, printAddress, sameAddress } from '../core/address.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
@@ -48,7 +48,8 @@ export class Visitors {
     this.#ports = ports;
     this.#config = config;
     const clocks = { monotonicNow: ports.monotonicNow, wallNow, after: ports.after };
-    const common = { record, ipv6Prefix: () => this.#config.firewall.ipv6Prefix, ...clocks };
+    const longest = driver.longest ?? Number.POSITIVE_INFINITY;
+    const common = { record, longest, ipv6Prefix: () => this.#config.firewall.ipv6Prefix, ...clocks };
     this.#bans = new TimedSources({
       ...common,
       rows: state.bans,
@@ -90,6 +91,11 @@ export class Visitors {
     await this.#strangers.settle();
   }
 
+  /** Ends bans and leaves of IPv6 networks. */
+  async endNetworks(reason: string): Promise<void> {
+    for (const sources of [this.#bans, this.#allowed]) await sources.endNetworks(reason);
+  }
+
   /** After somebody else has emptied the kernel's tables. */
   async restore(): Promise<void> {
     await this.#allowed.restore();
@@ -120,9 +126,11 @@ export class Visitors {
   }
 
   /** For `status`. */
-  standing(): { readonly bans: readonly SourceStatus[]; readonly allowed: readonly SourceStatus[] } {
+  standing(): Pick<Status, 'bans' | 'allowed' | 'would_be_banned'> {
     const show = (sources: TimedSources): readonly SourceStatus[] => sources.live().map((each) => this.#show(each));
-    return { bans: show(this.#bans), allowed: show(this.#allowed) };
+    const { observed } = this.#strangers;
+    const wouldBe = observed === undefined ? {} : { would_be_banned: observed };
+    return { bans: show(this.#bans), allowed: show(this.#allowed), ...wouldBe };
   }
 
   /** The weightiest first. */
@@ -135,11 +143,12 @@ export class Visitors {
       ports: ports.map(printPort),
       points: Math.round(points * 10) / 10,
       banned: this.#bans.get(source) !== undefined,
+      ...(this.#strangers.wouldBan(source) && { would_be_banned: true as const }),
     }));
   }
 
   async ban(text: string, duration: number | undefined, user: string | undefined): Promise<SourceStatus> {
-    const source = readHost(text);
+    const source = this.#host(text);
     if (addressesOf('any', true).some((own) => sameAddress(own, source)))
       throw new Refusal(`Cannot ban ${text}: it is this machine itself`);
     const safe = await this.#strangers.safe(source);
@@ -152,11 +161,15 @@ export class Visitors {
   }
 
   async unban(text: string, user: string | undefined): Promise<boolean> {
-    return this.#end(this.#bans, readHost(text), user);
+    return this.#end(this.#bans, this.#host(text), user);
   }
 
   async disallow(text: string, user: string | undefined): Promise<boolean> {
-    return this.#end(this.#allowed, readHost(text), user);
+    return this.#end(this.#allowed, this.#host(text), user);
+  }
+
+  #host(text: string): Address {
+    return readHost(text, this.#config.firewall.ipv6Prefix);
   }
 
   async #put(
@@ -206,8 +219,8 @@ const WHY_SAFE = {
   link: 'it is an address of the link, by which routers are reached',
 } as const;
 
-function settingsOf({ allow, doors, ban, firewall, mode }: PosternConfig) {
-  return { trusted: allow, doors, ban, ipv6Prefix: firewall.ipv6Prefix, observe: mode === 'observe' };
+function settingsOf({ allow, doors, traps, ban, firewall, mode }: PosternConfig) {
+  return { trusted: allow, doors, traps, ban, ipv6Prefix: firewall.ipv6Prefix, observe: mode === 'observe' };
 }
 
 async function refused<T>(act: () => Promise<T>): Promise<T> {

@@ -38,6 +38,7 @@ import type { KeeperEvent } from './events.ts';
 import { Grants } from './grants.ts';
 import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
+import { ANOTHER_PREFIX, keepPrefix, withKeptPrefix } from './kept-prefix.ts';
 import { Listening } from './listening.ts';
 import { StandingGuard, type StandingGuardPorts } from './standing-guard.ts';
 import { Tarpit } from './tarpit.ts';
@@ -94,14 +95,15 @@ export class Warden implements Controlled {
   #confinement = 'starting';
   #restarts = 0;
 
-  constructor(ports: WardenPorts, config: PosternConfig) {
+  constructor(ports: WardenPorts, asked: PosternConfig) {
+    const config = withKeptPrefix(ports.state.facts, asked);
     this.#ports = ports;
-    this.#started = config;
+    this.#started = asked;
     this.#config = config;
     const { say, whisper, driver, face } = ports;
     this.#chronicle = new Chronicle({ history: ports.state.history, say, whisper });
     const { record } = this;
-    const hooks = new Hooks(record, () => this.#config.firewall.ipv6Prefix);
+    const hooks = new Hooks(record, () => this.#ipv6Prefix);
     this.#grants = new Grants(
       {
         driver: ports.driver,
@@ -113,7 +115,7 @@ export class Warden implements Controlled {
         wallNow,
         after,
       },
-      () => this.#config.firewall.ipv6Prefix,
+      () => this.#ipv6Prefix,
     );
     this.#visitors = new Visitors(
       {
@@ -145,6 +147,8 @@ export class Warden implements Controlled {
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);
       await this.#visitors.reconcile(await driver.list(), stood);
+      if (this.#config !== this.#started) await this.#changePrefix();
+      keepPrefix(this.#ports.state.facts, this.#config);
     });
     await this.#hearWith(ears);
     const where = ears.interfaces.join(' ');
@@ -179,9 +183,7 @@ export class Warden implements Controlled {
       doors: this.#config.doors.map((door) => ({
         name: door.name,
         protect: door.protect.map(printPorts),
-        grants: this.#grants
-          .live(door.name)
-          .map((grant) => describeGrant(grant, now, this.#config.firewall.ipv6Prefix)),
+        grants: this.#grants.live(door.name).map((grant) => describeGrant(grant, now, this.#ipv6Prefix)),
       })),
       mode: this.#config.mode,
       ...this.#visitors.standing(),
@@ -203,8 +205,8 @@ export class Warden implements Controlled {
       ...(user !== undefined && { user }),
       ...(duration !== undefined && { duration }),
     } as const;
-    const opening = await this.#admit(name, readGuest(source, this.#config.firewall.ipv6Prefix), how);
-    if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#config.firewall.ipv6Prefix);
+    const opening = await this.#admit(name, readGuest(source, this.#ipv6Prefix), how);
+    if ('opened' in opening) return describeGrant(opening.opened, monotonicNow(), this.#ipv6Prefix);
     throw new Refusal(`Cannot open "${name}" for ${source}: ${opening.detail ?? opening.denied}`);
   }
 
@@ -213,7 +215,7 @@ export class Warden implements Controlled {
     const reason = 'by hand';
     try {
       if (source === undefined) return await this.#grants.closeAll(name, reason, user);
-      return Number(await this.#grants.close(name, readSource(source), reason, user));
+      return Number(await this.#grants.close(name, readSource(source, this.#ipv6Prefix), reason, user));
     } catch (error) {
       if (error instanceof FirewallError) throw new Refusal(error.message);
       throw error;
@@ -266,7 +268,8 @@ export class Warden implements Controlled {
   }
 
   namesOf(source: string): readonly string[] {
-    return [source, printAddress(this.#grants.placeOf(readSource(source)))];
+    const address = readSource(source, this.#ipv6Prefix);
+    return [address, this.#grants.placeOf(address)].map(printAddress);
   }
 
   async log(query: Parameters<Controlled['log']>[0]): Promise<readonly HistoryEntry[]> {
@@ -326,6 +329,19 @@ export class Warden implements Controlled {
       relaxed: (given) => this.#warn(`the capture filter is relaxed: ${given.join(', ')}`),
     });
     return { listening, interfaces, ready };
+  }
+
+  /** What stands is ended under the length that it was made with. */
+  async #changePrefix(): Promise<void> {
+    await this.#grants.endNetworks(ANOTHER_PREFIX);
+    await this.#visitors.endNetworks(ANOTHER_PREFIX);
+    await this.#guard.replace(this.#started);
+    this.#config = this.#started;
+    this.#visitors.configure(this.#config);
+  }
+
+  get #ipv6Prefix(): number {
+    return this.#config.firewall.ipv6Prefix;
   }
 
   #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<Admission> {

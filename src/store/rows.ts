@@ -62,13 +62,23 @@ export interface SourceRow extends SourceKey {
   readonly reason: string;
 }
 
+export interface FactKey {
+  readonly name: string;
+}
+
+/** What else has to be known at the next start. */
+export interface FactRow extends FactKey {
+  readonly value: string;
+}
+
+export type FactRows = Rows<FactRow, FactKey>;
 export type GrantRows = Rows<GrantRow, DoorKey>;
 export type CloseRows = Rows<CloseRow, DoorKey>;
 export type SourceRows = Rows<SourceRow, SourceKey>;
 
 /** How rows of one kind are kept: the table, its columns, which of them are the key. Both kinds of store are made from it. */
 export interface RowShape<Row extends Key, Key> {
-  readonly table: 'grants' | 'closes' | 'bans' | 'allowed';
+  readonly table: 'grants' | 'closes' | 'bans' | 'allowed' | 'facts';
   readonly key: readonly (keyof Key & string)[];
   readonly columns: readonly (keyof Row & string)[];
   /** A row as it came from the disk. Throws `DamagedState`. */
@@ -122,3 +132,10 @@ function sourcesIn(table: 'bans' | 'allowed'): RowShape<SourceRow, SourceKey> {
 
 export const BANS = sourcesIn('bans');
 export const ALLOWED = sourcesIn('allowed');
+
+export const FACTS: RowShape<FactRow, FactKey> = {
+  table: 'facts',
+  key: ['name'],
+  columns: ['name', 'value'],
+  read: (row) => ({ name: textIn(row, 'name'), value: textIn(row, 'value') }),
+};

@@ -24,6 +24,9 @@ import {
   CLOSES,
   type CloseRow,
   type CloseRows,
+  FACTS,
+  type FactRow,
+  type FactRows,
   GRANTS,
   type GrantRow,
   type GrantRows,
@@ -45,6 +48,7 @@ export interface State {
   readonly closes: CloseRows;
   readonly bans: SourceRows;
   readonly allowed: SourceRows;
+  readonly facts: FactRows;
   /** Throws when the disk fails, unlike the rest: its user keeps the stops in memory himself. */
   readonly stops: StopStore;
   readonly spent: SpentStore;
@@ -123,11 +127,12 @@ interface Contents {
   readonly closes: readonly CloseRow[];
   readonly bans: readonly SourceRow[];
   readonly allowed: readonly SourceRow[];
+  readonly facts: readonly FactRow[];
   readonly stops: readonly PendingStop[];
   readonly history: readonly HistoryEntry[];
 }
 
-const NOTHING: Contents = { grants: [], closes: [], bans: [], allowed: [], stops: [], history: [] };
+const NOTHING: Contents = { grants: [], closes: [], bans: [], allowed: [], facts: [], stops: [], history: [] };
 
 /** The stores of a file that is open, with what they held: reading it is part of the check. */
 function read(database: DatabaseSync, ports: Pick<StatePorts, 'wallNow'>) {
@@ -135,16 +140,18 @@ function read(database: DatabaseSync, ports: Pick<StatePorts, 'wallNow'>) {
   const closes = openSqliteRows(database, CLOSES);
   const bans = openSqliteRows(database, BANS);
   const allowed = openSqliteRows(database, ALLOWED);
+  const facts = openSqliteRows(database, FACTS);
   const stops = sqliteStops(database);
   const history = openSqliteHistory(database);
   return {
     database,
-    disk: { grants, closes, bans, allowed, stops, history },
+    disk: { grants, closes, bans, allowed, facts, stops, history },
     contents: {
       grants: grants.all(),
       closes: closes.all(),
       bans: bans.all(),
       allowed: allowed.all(),
+      facts: facts.all(),
       stops: stops.all(),
     },
     newest: (count: number) => history.latest({}, count).toReversed(),
@@ -191,8 +198,9 @@ function onDisk(
   const closes = mirror(CLOSES, contents.closes, disk.closes);
   const bans = mirror(BANS, contents.bans, disk.bans);
   const allowed = mirror(ALLOWED, contents.allowed, disk.allowed);
+  const facts = mirror(FACTS, contents.facts, disk.facts);
   const history = new History(disk.history, { ...ports, ...watch('history') }, retention);
-  const mirrors: readonly Mirror[] = [grants, closes, bans, allowed];
+  const mirrors: readonly Mirror[] = [grants, closes, bans, allowed, facts];
 
   let written = totalChanges(database);
   const round = (): number => {
@@ -213,6 +221,7 @@ function onDisk(
     closes,
     bans,
     allowed,
+    facts,
     stops: disk.stops,
     spent,
     history,
@@ -245,6 +254,7 @@ function inMemory(
     closes: openMemoryRows(CLOSES, contents.closes),
     bans: openMemoryRows(BANS, contents.bans),
     allowed: openMemoryRows(ALLOWED, contents.allowed),
+    facts: openMemoryRows(FACTS, contents.facts),
     stops: openMemoryStops(contents.stops),
     spent,
     history,

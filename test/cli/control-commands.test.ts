@@ -83,6 +83,8 @@ test('`postern ban`, `unban`, `allow` and `disallow` say what they did', async (
   });
   assert.deepEqual(await at.postern('unban', '198.51.100.66'), done('198.51.100.66 is no longer banned\n'));
   assert.deepEqual(await at.postern('unban', '192.0.2.66'), done('192.0.2.66 was not banned\n'));
+  assert.match((await at.postern('ban', '2001:DB8:9::/64')).out, /^2001:db8:9::.* is banned/, 'as it is shown');
+  assert.match((await at.postern('unban', '192.0.2.7/32')).out, /^192\.0\.2\.7 /);
   assert.deepEqual(await at.postern('allow', '2001:DB8::7'), done('2001:db8::7 passes every door, 10m 00s left\n'));
   assert.deepEqual(await at.postern('disallow', '192.0.2.66', '--json'), done('{"ended":false}\n'));
   assert.deepEqual(at.daemon.calls, [
@@ -90,6 +92,8 @@ test('`postern ban`, `unban`, `allow` and `disallow` say what they did', async (
     'ban 192.0.2.66 3600000',
     'unban 198.51.100.66',
     'unban 192.0.2.66',
+    'ban 2001:db8:9::/64 undefined',
+    'unban 192.0.2.7',
     'allow 2001:db8::7 undefined',
     'disallow 192.0.2.66',
   ]);
@@ -446,8 +450,9 @@ const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
   [['open', 'ssh'], /^postern: missing required argument 'source'/],
   [
     ['ban', '192.0.2.0/24'],
-    /Write one address such as "192\.0\.2\.7": blocks are for the file, allow = \["192\.0\.2\.0\/24"\] in postern\.toml/m,
+    /Write one address such as "192\.0\.2\.7": IPv4 sources are taken one by one\. Blocks are for the file, allow = \["192\.0\.2\.0\/24"\] in postern\.toml/m,
   ],
+  [['unban', '2001:db8::/129'], /Write an IP address such as "192\.0\.2\.7"\.$/m],
   [['open', 'ssh', '1..2.3'], /Write an IP address such as "192\.0\.2\.7"\.$/m],
   [['open', 'ssh', '192.0.2.7', '--for', '30'], /Add a unit: "30s" is seconds/],
   [['close'], /^postern: missing required argument 'door'/],

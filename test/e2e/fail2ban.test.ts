@@ -181,7 +181,15 @@ function command(key: string, tags: Readonly<Record<string, string>>): string {
 }
 
 test('the action turns whatever time fail2ban says into one that we read', () => {
-  const times = { '600': '600s', '600.9': '600s', '-1': '315360000s' };
+  const endless = '315360000s';
+  const times = {
+    '600': '600s',
+    '600.9': '600s',
+    '40000000': '40000000s',
+    '-1': endless,
+    '315360001': endless,
+    '1e9': endless,
+  };
   for (const [bantime, duration] of Object.entries(times)) {
     for (const ip of ['203.0.113.7', '2001:db8::7']) {
       const text = command('actionban', { ip, bantime, postern: 'echo' });
@@ -256,8 +264,11 @@ test('fail2ban’s server takes filter, jail and action as they are, bans and un
 describe('before a real daemon', { skip: skipPackets }, () => {
   const settings = (format: string): string =>
     `[state]\ndir = "state"\n[log]\nsyslog = false\nfile = "postern.log"\nformat = "${format}"\n`;
-  const banned = (daemon: Posternd): Promise<readonly string[]> =>
-    daemon.ask(async (control) => (await control.status()).bans.map(({ source }) => source));
+  /** Who is banned, and for how many days at least. */
+  const banned = (daemon: Posternd): Promise<readonly (readonly [string, number])[]> =>
+    daemon.ask(async (control) =>
+      (await control.status()).bans.map(({ source, remaining_ms: left }) => [source, Math.floor(left! / 86_400_000)]),
+    );
 
   for (const format of ['text', 'json']) {
     test(`whoever touches a trap or knocks wrong is found in its usual log (${format}), banned and let go by the action`, async () => {
@@ -278,12 +289,13 @@ describe('before a real daemon', { skip: skipPackets }, () => {
       assert.deepEqual([sources.length, ...new Set(sources)], [2, mallory.address4], daemon.read('postern.log'));
 
       const postern = `${process.execPath} ${join(root, 'bin/postern')} --socket ${join(daemon.folder, 'state/control.sock')}`;
-      for (const [ip, place] of [
-        [mallory.address4, mallory.address4],
-        ['2001:db8:1:2::7', '2001:db8:1:2::'],
+      // The last is a ban without end.
+      for (const [ip, bantime, ban] of [
+        [mallory.address4, '40000000', [mallory.address4, 462]],
+        ['2001:db8:1:2::7', '-1', ['2001:db8:1:2::', 3649]],
       ] as const) {
-        await server.exec(['sh', '-ec', command('actionban', { ip, bantime: '600', postern })]);
-        assert.deepEqual(await banned(daemon), [place]);
+        await server.exec(['sh', '-ec', command('actionban', { ip, bantime, postern })]);
+        assert.deepEqual(await banned(daemon), [ban]);
         await server.exec(['sh', '-ec', command('actionunban', { ip, postern })]);
         assert.deepEqual(await banned(daemon), []);
         // Ended twice is no failure: fail2ban unbans what has run out by itself.

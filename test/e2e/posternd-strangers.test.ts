@@ -182,6 +182,29 @@ describe('strangers before posternd', { skip }, () => {
     await server.exec(['nft', 'flush', 'ruleset']);
     await second.running.waitForLine(/guard had been removed/);
     assert.deepEqual([await reaches(MALLORY, 80), await reaches(ALICE, 22)], [false, true]);
+
+    // Networks of another length from now on: what stands was made with the old one.
+    await second.ask((control) => control.open('ssh', '2001:db8:1:1ab::2', '5m'));
+    await second.ask((control) => control.ban('2001:db8:9:100::7', '5m'));
+    await second.stop('SIGKILL');
+    const doors = `${options.doors}[firewall]\nipv6_prefix = 56\n`;
+    await using third = await startPosternd(server, { ...options, doors, folder: first.folder });
+    assert.deepEqual([await third.sources(), await banned(third)], [[], [MALLORY]]);
+    const { stdout: kernel } = await server.exec(['nft', 'list', 'ruleset']);
+    assert.doesNotMatch(kernel, /2001:db8/);
+    assert.match(kernel, /ffff:ffff:ffff:ff00::/);
+    const ended = (await third.history()).filter(({ reason }) => reason === 'another ipv6_prefix');
+    assert.deepEqual(
+      ended.map(({ type, source }) => [type, source]),
+      [
+        ['closed', '2001:db8:1:1ab::'],
+        ['unbanned', '2001:db8:9:100::'],
+      ],
+    );
+    const grant = await third.ask((control) => control.open('ssh', '2001:db8:1:1ab::2', '5m'));
+    assert.deepEqual([grant.source, grant.prefix], ['2001:db8:1:100::', 56]);
+    assert.equal((await third.ask((control) => control.close('ssh', '2001:db8:1:100::/56'))).closed, 1);
+    assert.deepEqual(await third.sources(), []);
   });
 
   test('while it observes everything passes and is told; a reload guards, and bans at once who has the points for it', async () => {
@@ -190,7 +213,14 @@ describe('strangers before posternd', { skip }, () => {
     const told = await eventually(async () => (await daemon.history()).find(({ type }) => type === 'refused'), Boolean);
     assert.deepEqual([told?.source, told?.door, told?.reason], [MALLORY, 'ssh', 'observed']);
     await touchTraps(MALLORY);
-    await sleep(1200);
+    const trapped = async () =>
+      (await daemon.history()).flatMap(({ type, reason }) => (type === 'trapped' ? [reason] : []));
+    assert.deepEqual(await eventually(trapped, ({ length }) => length === 3), ['tcp/23', 'tcp/3389', 'udp/161']);
+    const wouldBe = async () => (await daemon.ask((control) => control.status())).would_be_banned;
+    assert.equal(await eventually(wouldBe, (number) => number === 1), 1);
+    const ban = (await daemon.history()).find(({ type }) => type === 'banned');
+    assert.deepEqual([ban?.source, ban?.via, ban?.reason], [MALLORY, 'points', 'observed']);
+    assert.equal((await stranger(daemon, MALLORY))?.would_be_banned, true);
     assert.deepEqual([await banned(daemon), await reaches(MALLORY, 22)], [[], true]);
     daemon.write(sshDoor('30s') + BAN, TOP);
     await daemon.ask((control) => control.reload());

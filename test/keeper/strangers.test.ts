@@ -29,6 +29,10 @@ function stage(settings: Partial<StrangerSettings> = {}) {
   const initial: StrangerSettings = {
     trusted: [{ address: address('198.51.100.0'), length: 24 }],
     doors: [doorPolicy('ssh', ['tcp/22']), doorPolicy('web', ['tcp/8000-8010'])],
+    traps: [
+      { protocol: 'tcp', first: 23, last: 23 },
+      { protocol: 'udp', first: 161, last: 162 },
+    ],
     ban: { after: 20, within: 600_000, duration: 60_000 },
     ipv6Prefix: 64,
     observe: false,
@@ -98,6 +102,45 @@ describe('strangers', () => {
       'refused web 192.0.2.66 no grant tcp/8005',
       'scanned 192.0.2.66 12 ports',
     ]);
+  });
+
+  test('different traps and protected ports that are told of at once are an event each', async () => {
+    const { told, touch } = stage();
+    const tcp = (port: number) => ({ protocol: 'tcp', port }) as const;
+    const udp = (port: number) => ({ protocol: 'udp', port }) as const;
+    const ports = [tcp(23), udp(161), udp(162), tcp(22), tcp(8005), tcp(81)];
+    await touch(MALLORY, { traps: 3, closed: 2, unused: 1, ports, distinct: 6 });
+    assert.deepEqual(told(), [
+      'trapped 192.0.2.66 tcp/23',
+      'trapped 192.0.2.66 udp/161',
+      'trapped 192.0.2.66 udp/162',
+      'refused ssh 192.0.2.66 no grant tcp/22',
+      'refused web 192.0.2.66 no grant tcp/8005',
+    ]);
+    // A reload has just taken the trap away.
+    await touch(MALLORY, { traps: 1, ports: [tcp(24)], distinct: 1 });
+    assert.equal(told()[0], 'trapped 192.0.2.66 tcp/24');
+  });
+
+  test('where nothing is dropped, a ban is told once for its time, and nobody is banned; a right knock and guarding end it', async () => {
+    const { bans, clock, configure, grants, strangers, told, touch } = stage({ observe: true });
+    for (let count = 0; count < 6; count += 1) await touch(MALLORY, TRAP);
+    const banned = (): string[] => told().filter((line) => line.startsWith('banned'));
+    assert.deepEqual(banned(), ['banned 192.0.2.66 observed 20 points, for 60 s']);
+    assert.deepEqual([bans.size, strangers.wouldBan(MALLORY), strangers.observed], [0, true, 1]);
+    clock.advance(60_000);
+    assert.equal(strangers.observed, 0);
+    await touch(MALLORY, TRAP);
+    assert.deepEqual(banned(), ['banned 192.0.2.66 observed 33 points, for 60 s']);
+    assert.equal(await strangers.knocked(MALLORY), true);
+    assert.equal(strangers.wouldBan(MALLORY), false);
+    grants.set(printAddress(HONEST), ['ssh']);
+    for (let count = 0; count < 6; count += 1) await touch(HONEST, TRAP);
+    assert.deepEqual([banned(), strangers.wouldBan(HONEST)], [[], false]);
+    for (let count = 0; count < 4; count += 1) await touch(MALLORY, TRAP);
+    assert.equal(strangers.wouldBan(MALLORY), true);
+    await configure({ observe: false });
+    assert.deepEqual([strangers.observed, bans.get(MALLORY)?.via, bans.get(HONEST)], [undefined, 'points', undefined]);
   });
 
   test('enough points ban for the configured time; the next ban takes as many again', async () => {

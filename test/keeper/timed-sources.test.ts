@@ -18,7 +18,7 @@ function address(text: string): Address {
   return parseAddress(text)!;
 }
 
-function stage(rows: readonly SourceRow[] = []) {
+function stage(rows: readonly SourceRow[] = [], longest?: number) {
   const clock = new ManualClock();
   const store = openMemoryRows(BANS, rows);
   const kernel = new Map<string, number>();
@@ -41,6 +41,7 @@ function stage(rows: readonly SourceRow[] = []) {
     record: ({ type, source, reason, user, detail }: HistoryEvent) =>
       void told.push([type, source, user, reason ?? '', detail].filter((word) => word !== undefined).join(' ')),
     ipv6Prefix: () => 64,
+    ...(longest !== undefined && { longest }),
     monotonicNow: clock.monotonicNow,
     wallNow: clock.wallNow,
     after: clock.after,
@@ -161,6 +162,60 @@ describe('timed sources', () => {
     await sources.reconcile([]);
     const { until, longest } = store.all()[0]!;
     assert.deepEqual([until - clock.wall, longest], [20_000, 20_000]);
+  });
+
+  test('what lasts longer than the kernel can count is put in again in time, and tried again where it is refused', async () => {
+    const { clock, kernel, sources, state, told } = stage([], 10_000);
+    await sources.put(MALLORY, 28_000, BY_HAND);
+    assert.deepEqual([[...kernel.values()], told()], [[10_000], ['banned 192.0.2.66 root  for 28 s']]);
+    const after = async (delay: number): Promise<readonly number[]> => {
+      kernel.clear();
+      clock.advance(delay);
+      await settled();
+      return [...kernel.values()];
+    };
+    assert.deepEqual(await after(4999), []);
+    assert.deepEqual(await after(1), [10_000]);
+    state.refuses = true;
+    assert.deepEqual(await after(5000), []);
+    assert.match(told()[0]!, /^warned 192\.0\.2\.66 .*busy$/);
+    state.refuses = false;
+    assert.deepEqual(await after(5000), [10_000], 'tried again');
+    assert.deepEqual(await after(5000), [8000], 'the rest, which the kernel counts by itself');
+    assert.deepEqual([await after(7999), told(), sources.size], [[], [], 1]);
+    assert.deepEqual([await after(1), told(), sources.size], [[], ['unbanned 192.0.2.66 time'], 0]);
+  });
+
+  test('at start the state is right about what the kernel could not count to its end', async () => {
+    const wall = new ManualClock().wall;
+    const row = (source: string, longest: number): SourceRow => ({
+      source,
+      until: wall + longest - 1000,
+      longest,
+      via: 'hand',
+      reason: '',
+    });
+    const { sources, kernel } = stage(
+      [row('192.0.2.66', 40_000), row('192.0.2.67', 40_000), row('192.0.2.68', 9000)],
+      10_000,
+    );
+    await sources.reconcile([{ source: MALLORY, remaining: 3000 }], true);
+    assert.deepEqual(
+      sources.live().map((each) => [printAddress(each.source), each.until]),
+      [
+        ['192.0.2.66', 39_000],
+        ['192.0.2.67', 39_000],
+      ],
+    );
+    assert.deepEqual([...kernel.values()], [10_000, 10_000]);
+  });
+
+  test('those of IPv6 end together, where networks are to have another length', async () => {
+    const { kernel, sources, told } = stage();
+    for (const source of [MALLORY, SIX]) await sources.put(source, 10_000, BY_HAND);
+    told();
+    await sources.endNetworks('another ipv6_prefix');
+    assert.deepEqual([told(), [...kernel.keys()]], [['unbanned 2001:db8:0:1:: another ipv6_prefix'], ['192.0.2.66']]);
   });
 
   test('after a flush everything is put back for the rest of its time', async () => {

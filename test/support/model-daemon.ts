@@ -193,11 +193,25 @@ export class ModelDaemon {
   }
 
   #settings(): StrangerSettings {
-    return { trusted: [], doors: this.#doors, ban: this.#world.ban, ipv6Prefix: IPV6_PREFIX, observe: false };
+    return {
+      trusted: [],
+      traps: [],
+      doors: this.#doors,
+      ban: this.#world.ban,
+      ipv6Prefix: IPV6_PREFIX,
+      observe: false,
+    };
   }
 
   #guard() {
-    return { doors: this.#doors, face: 'drop', ipv6Prefix: IPV6_PREFIX, trusted: [], observe: false } as const;
+    return {
+      traps: [],
+      doors: this.#doors,
+      face: 'drop',
+      ipv6Prefix: IPV6_PREFIX,
+      trusted: [],
+      observe: false,
+    } as const;
   }
 
   /** The watcher's side. */
