@@ -29,6 +29,7 @@ import {
 import { readDurationText } from './arguments.ts';
 import { complain, controlCommand } from './ask.ts';
 import { DEFAULT_CONFIG, runningSocket } from './daemon-socket.ts';
+import { startDaemonUnit, unitOf } from './daemon-unit.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { callersSession } from './ssh-session.ts';
@@ -211,6 +212,10 @@ async function putInForce(config: PosternConfig, file: string, running: boolean)
   if (running) {
     using client = await connectControl(config.control.socket);
     return (await client.reload()).warnings;
+  }
+  if (await unitOf(file)) {
+    if (await startDaemonUnit()) return [];
+    throw new ControlError('no-daemon', 'posternd.service did not start', 'To see why: journalctl -u posternd -n 20');
   }
   const posternd = join(dirname(process.argv[1] ?? ''), 'posternd');
   const daemon = startDetached([process.execPath, ...process.execArgv, posternd, '--config', file]);

@@ -9,6 +9,7 @@ import { printAddress } from '../core/address.ts';
 import { confirmPending, type PendingChange, readInterrupted, readPending } from '../store/pending-change.ts';
 import { complain, controlCommand, withOrigin } from './ask.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { unitOf } from './daemon-unit.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { callersSession, isOverSsh, type SshSession } from './ssh-session.ts';
@@ -21,8 +22,10 @@ export function addConfirm(program: Command, end: (status: number) => void, term
     )
     .action(async (_: object, command: Command) => {
       try {
-        await confirm(command, terminal);
+        const file = await confirm(command, terminal);
         terminal.stdout.write('confirmed: the new configuration stays\n');
+        if ((await unitOf(file))?.enabled === false)
+          terminal.stdout.write('hint: It does not start with this machine: systemctl enable posternd\n');
         end(0);
       } catch (error) {
         if (!(error instanceof ControlError)) throw error;
@@ -32,10 +35,12 @@ export function addConfirm(program: Command, end: (status: number) => void, term
     });
 }
 
-async function confirm(command: Command, terminal: Terminal): Promise<void> {
+/** Resolves to the file that stays. */
+async function confirm(command: Command, terminal: Terminal): Promise<string> {
   if (process.geteuid?.() !== 0) throw new ControlError('no-permission', 'Only root can confirm', 'Run it with sudo');
   const { config: shown = DEFAULT_CONFIG } = command.optsWithGlobals<{ config?: string }>();
-  const { config, complaints } = loadPosternToml(absolute(shown), { shownAs: shown, strict: false, starting: true });
+  const file = absolute(shown);
+  const { config, complaints } = loadPosternToml(file, { shownAs: shown, strict: false, starting: true });
   if (!config) throw new ControlError('refused', complaints.join('\n'));
   const { dir } = config.state;
   const pending = readPending(dir);
@@ -60,6 +65,7 @@ async function confirm(command: Command, terminal: Terminal): Promise<void> {
     await judge(session, pending, client);
   }
   if (!confirmPending(dir)) throw new ControlError('refused', 'It was too late: what was in force before is back');
+  return file;
 }
 
 /** Throws a `ControlError` for a session that proves nothing. */

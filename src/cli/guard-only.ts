@@ -36,7 +36,7 @@ function lockGuard(): (() => void) | undefined {
   const file = guardLock();
   if (file === undefined) return () => {};
   try {
-    const locked = lockState(file, 'daemon');
+    const locked = lockState(file, 'guard');
     return 'release' in locked ? locked.release : undefined;
   } catch {
     return () => {};

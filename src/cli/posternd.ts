@@ -3,6 +3,7 @@
  * come; SIGHUP reloads, SIGTERM and SIGINT end it with status 0 and leave the doors as they are.
  */
 
+import { setTimeout as pause } from 'node:timers/promises';
 import type { PosternConfig } from '../config/postern-config.ts';
 import { Refusal } from '../control/controlled.ts';
 import { type ControlServer, serveControl } from '../control/server.ts';
@@ -12,12 +13,12 @@ import { openDriver, resolveFace } from '../firewall/drivers.ts';
 import { startCaged } from '../keeper/caged-start.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { DaemonLog } from '../keeper/daemon-log.ts';
-import { guardLock } from '../keeper/guard-lock.ts';
+import { guardLock, lockAfterGuard } from '../keeper/guard-lock.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { limitStrangers } from '../keeper/log-limit.ts';
-import { lockState } from '../keeper/state-lock.ts';
 import { onTrial, Trial } from '../keeper/trial.ts';
 import { Warden } from '../keeper/warden.ts';
+import { changedFixedParts } from '../keeper/warden-config.ts';
 import { startWatchdog } from '../keeper/watchdog.ts';
 import { Zygote, type ZygoteLine } from '../keeper/zygote.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
@@ -50,6 +51,15 @@ interface Given {
 /** A daemon that has given capabilities up cannot have them back. */
 const HOOKS_WITHOUT =
   'Hooks have the capabilities that the daemon has kept, CAP_NET_ADMIN and CAP_NET_RAW, until posternd is started anew';
+
+/** A trial that tried something else than what would be kept. */
+function untried(parts: readonly string[]): string {
+  return [
+    `What takes effect with the next start cannot be tried while the daemon runs: ${parts.join(', ')}`,
+    'The configuration is unchanged',
+    'hint: Stop posternd (doors stay closed, open ones to their time), then postern apply: it starts it on trial',
+  ].join('\n');
+}
 
 /** Runs the daemon; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -107,7 +117,7 @@ async function run(
   const journal = openLog(given, config);
   // A problem of the file is printed with its place first, in the log the word is.
   const warn = (text: string): void => journal.error(`warning: ${text.replace(/^([^\n]*?): warning: /, '$1: ')}`);
-  const locked = lockAll(config.state.dir, warn);
+  const locked = await lockAll(config.state.dir, warn);
   if (typeof locked === 'string') {
     process.stderr.write(`posternd: ${locked}\n`);
     return 1;
@@ -150,6 +160,8 @@ async function run(
         const objection = trial.objection(next.text ?? '', inForce);
         if (objection !== undefined) throw new Refusal(objection);
         read = next.text ?? '';
+        const later = changedFixedParts(config, next.config);
+        if (trial.isOn(read) && later.length > 0) throw new Refusal(untried(later));
         const onTrialNow = next.text === inForce ? trial.status() : undefined;
         return {
           config: next.config,
@@ -235,7 +247,7 @@ function rememberApplied(folder: string, text: string, warn: (text: string) => v
 }
 
 /** Takes what one daemon at a time may have: the state, and the guard of this network namespace. The releases, or who has it already. */
-function lockAll(stateDir: string, warn: (text: string) => void): readonly (() => void)[] | string {
+async function lockAll(stateDir: string, warn: (text: string) => void): Promise<readonly (() => void)[] | string> {
   const releases: (() => void)[] = [];
   const wanted = [
     [`${stateDir}/state`, `the state in ${stateDir}`],
@@ -244,7 +256,7 @@ function lockAll(stateDir: string, warn: (text: string) => void): readonly (() =
   for (const [file, what] of wanted) {
     if (file === undefined) continue;
     try {
-      const locked = lockState(file, 'daemon');
+      const locked = await lockAfterGuard(file, pause);
       if ('release' in locked) {
         releases.push(locked.release);
         continue;

@@ -12,6 +12,7 @@ import { connectControl } from '../control/client.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
 import { lockState } from '../keeper/state-lock.ts';
 import { forgetApplied, type PendingChange, readApplied, rejectPending } from '../store/pending-change.ts';
+import { stopDaemonUnit, unitOf } from './daemon-unit.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 
 const LOOK_EVERY = 500;
@@ -37,7 +38,7 @@ function layAside(file: string): void {
 /** There was no guard before. */
 async function removeAll({ file }: PendingChange, folder: string): Promise<void> {
   const applied = readApplied(folder);
-  await stopDaemon(folder);
+  await stopDaemon(folder, file);
   await withDriver(firewallOf(applied, file), (driver) => driver.remove());
   forgetApplied(folder);
   layAside(file);
@@ -76,10 +77,11 @@ async function reloads({ control }: PosternConfig): Promise<boolean> {
   }
 }
 
-async function stopDaemon(folder: string): Promise<void> {
+async function stopDaemon(folder: string, file: string): Promise<void> {
   const lock = lockState(`${folder}/state`, 'daemon');
   if ('release' in lock) return lock.release();
   if (lock.holder === undefined) return;
+  if ((await unitOf(file))?.pid === lock.holder.pid && (await stopDaemonUnit())) return;
   process.kill(lock.holder.pid, 'SIGTERM');
   for (let waited = 0; waited < FAREWELL; waited += LOOK_EVERY) {
     const again = lockState(`${folder}/state`, 'daemon');

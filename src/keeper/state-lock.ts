@@ -1,6 +1,7 @@
 /**
- * One process at a time has a state file in its care: the daemon, or the closer that a dead daemon left behind. An advisory lock
- * (flock(2)) on a file beside it says so and cannot outlive its holder; the file's text says who it is.
+ * One process at a time has a state file in its care: the daemon, or the closer that a dead daemon left behind; and the guard of a host: the
+ * daemon, or `posternd --guard-only`. An advisory lock (flock(2)) on a file beside it says so and cannot outlive its holder; the file's text
+ * says who it is.
  */
 
 import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
@@ -8,7 +9,7 @@ import { dirname } from 'node:path';
 import { createFolder } from '../platform/folder.ts';
 import { tryLock } from '../platform/libc.ts';
 
-export type Role = 'daemon' | 'closer';
+export type Role = 'daemon' | 'closer' | 'guard';
 
 export interface Holder {
   readonly pid: number;
@@ -58,7 +59,7 @@ export function holderOf(file: string): Holder | undefined {
 
 /** Between taking the lock and writing its name the holder's predecessor is in the file: one that is dead is nobody. */
 function readHolder(path: string): Holder | undefined {
-  const match = /^([1-9]\d*) (daemon|closer)\n$/.exec(readFileSync(path, 'utf8'));
+  const match = /^([1-9]\d*) (daemon|closer|guard)\n$/.exec(readFileSync(path, 'utf8'));
   const pid = Number(match?.[1]);
   return match && isAlive(pid) ? { pid, role: match[2] as Role } : undefined;
 }

@@ -93,6 +93,11 @@ export class Trial {
     ].join('\n');
   }
 
+  /** Is this the text of a change that waits for its confirmation? */
+  isOn(text: string): boolean {
+    return readPending(this.#ports.folder)?.tried === text;
+  }
+
   /** Stops the looking. */
   release(): void {
     this.#cancel?.();

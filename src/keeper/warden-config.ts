@@ -63,11 +63,10 @@ function portsIn({ first, last }: PortRange): readonly number[] {
 
 /** What differs between two configurations and only a new start puts in force, as the file calls it. */
 export function changedFixedParts(before: PosternConfig, after: PosternConfig): readonly string[] {
-  const parts = ({ state, control, capture, firewall }: PosternConfig): ReadonlyMap<string, string> =>
+  const parts = ({ state, control, firewall }: PosternConfig): ReadonlyMap<string, string> =>
     new Map([
       ['dir in [state]', state.dir],
       ['socket in [control]', control.socket],
-      ['interfaces in [capture]', capture.interfaces.join(' ')],
       ['driver in [firewall]', firewall.driver],
       ['ipv6_prefix in [firewall]', String(firewall.ipv6Prefix)],
     ]);

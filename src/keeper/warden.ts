@@ -29,6 +29,7 @@ import type { State } from '../store/state.ts';
 import { type Admission, admit } from './admission.ts';
 import { readGuest, readSource } from './asked-source.ts';
 import type { StartCaged } from './caged-start.ts';
+import { CaptureError } from './capture-sockets.ts';
 import { Chronicle, type ChroniclePorts } from './chronicle.ts';
 import { describeConfinement } from './confinement-shown.ts';
 import { describeDoor, describeGrant, printPorts } from './door-shown.ts';
@@ -72,6 +73,13 @@ export interface WardenPorts extends Pick<ChroniclePorts, 'say' | 'whisper'>, Pi
   readonly over: (reason: string) => void;
 }
 
+/** Who listens, where; `ready` when the watcher is shut in and has its orders. */
+interface Ears {
+  readonly listening: Listening<NativeDoor>;
+  readonly interfaces: readonly string[];
+  readonly ready: Promise<void>;
+}
+
 export class Warden implements Controlled {
   readonly #ports: WardenPorts;
   readonly #grants: Grants;
@@ -82,7 +90,7 @@ export class Warden implements Controlled {
   readonly #born = monotonicNow();
   readonly #started: PosternConfig;
   #config: PosternConfig;
-  #listening: Listening<NativeDoor> | undefined;
+  #ears: Ears | undefined;
   #confinement = 'starting';
   #restarts = 0;
 
@@ -131,46 +139,22 @@ export class Warden implements Controlled {
   /** Closes the doors, brings grants back, listens. Resolves when the first knock may come; rejects when the firewall refuses. */
   async start(): Promise<void> {
     const { driver } = this.#ports;
-    const { promise: ready, resolve } = Promise.withResolvers<void>();
-    const interfaces = interfacesOf(this.#config);
-    this.#listening = new Listening<NativeDoor>({
-      source: { kind: process.platform === 'linux' ? 'ring' : 'tcpdump', interfaces },
-      startCaged: this.#ports.startCaged,
-      doors: nativeDoors(this.#config),
-      ipv6: true,
-      packets: false,
-      tell: (event) => this.#hear(event),
-      open: (door, source) => void this.#admit(door.name, source, { via: 'knock' }),
-      spendOneTime: () => ({ good: false, next: undefined }),
-      publicPorts: (addresses) =>
-        openPorts(publicListeningPorts(addresses), this.#config).filter((port) => port !== this.#tarpit.port),
-      watched: () => watchedPorts(this.#config),
-      ready: resolve,
-      died: (how) => {
-        this.#restarts++;
-        this.#warn(`the watcher ${how}, another was started`);
-      },
-      complained: (line) => this.#warn(`watcher: ${line}`),
-      over: (reason) => this.#ports.over(reason ?? 'the capture ended'),
-      relaxed: (given) => this.#warn(`the capture filter is relaxed: ${given.join(', ')}`),
-    });
+    const ears = this.#listen(this.#config);
+    this.#ears = ears;
     await this.#guard.begin(async (stood) => {
       this.#grants.configure(this.#config.doors);
       await this.#grants.reconcile(stood);
       await this.#visitors.reconcile(await driver.list(), stood);
     });
-    this.#listening.start();
-    await ready;
-    this.record({
-      type: 'started',
-      detail: `${countDoors(this.#config)}, ${driver.name}, ${interfaces.join(' ')}`,
-    });
+    await this.#hearWith(ears);
+    const where = ears.interfaces.join(' ');
+    this.record({ type: 'started', detail: `${countDoors(this.#config)}, ${driver.name}, ${where}` });
   }
 
   /** Ends our part; doors stay closed, and open ones to their time. */
   async stop(): Promise<void> {
     await this.#guard.end();
-    this.#listening?.stop();
+    this.#ears?.listening.stop();
     this.#grants.release();
     this.#visitors.release();
     this.record({ type: 'stopped' });
@@ -180,7 +164,7 @@ export class Warden implements Controlled {
 
   /** When the watcher last answered, by the monotonic clock: for the watchdog. */
   get watcherAnsweredAt(): number | undefined {
-    return this.#listening?.watcherAnsweredAt;
+    return this.#ears?.listening.watcherAnsweredAt;
   }
 
   async status(): Promise<Status> {
@@ -201,7 +185,7 @@ export class Warden implements Controlled {
       })),
       mode: this.#config.mode,
       ...this.#visitors.standing(),
-      watcher: describeWatcher(this.#listening, this.#restarts, this.#confinement),
+      watcher: describeWatcher(this.#ears?.listening, this.#restarts, this.#confinement),
       ...this.#tarpit.standing(),
       ...(trial && { trial }),
       warnings: [...warnings, ...problems.filter((text) => text !== undefined)],
@@ -260,13 +244,20 @@ export class Warden implements Controlled {
     return this.#guard.inTurn(async () => {
       const { config: read, warnings } = this.#ports.load();
       const config = withPrefixOf(this.#started, read);
-      await this.#guard.replace(config);
+      const ears = this.#listenElsewhere(config);
+      try {
+        await this.#guard.replace(config);
+      } catch (error) {
+        ears?.listening.stop();
+        throw error;
+      }
       this.#config = config;
       this.#ports.loaded(config);
       this.#grants.configure(config.doors);
       this.#visitors.configure(config);
-      this.#listening?.configure(nativeDoors(config));
-      this.#listening?.refreshPublicPorts();
+      if (ears) await this.#hearWith(ears);
+      this.#ears?.listening.configure(nativeDoors(config));
+      this.#ears?.listening.refreshPublicPorts();
       this.record({ type: 'reloaded', detail: countDoors(config) });
       const later = changedFixedParts(this.#started, read);
       const note = later.length > 0 ? [`takes effect with the next start: ${later.join(', ')}`] : [];
@@ -288,6 +279,53 @@ export class Warden implements Controlled {
 
   follow(heard: (event: LiveEvent) => void): () => void {
     return this.#chronicle.follow(heard);
+  }
+
+  /** Where a configuration is to be listened to, if that is elsewhere than now. */
+  #listenElsewhere(config: PosternConfig): Ears | undefined {
+    if (!this.#ears || interfacesOf(config).join() === this.#ears.interfaces.join()) return undefined;
+    try {
+      return this.#listen(config);
+    } catch (error) {
+      if (!(error instanceof CaptureError)) throw error;
+      throw new Refusal(`${error.plain}: the old configuration is in force`);
+    }
+  }
+
+  /** Ends listening with the others, if there are any; resolves when a knock may come. What has come meanwhile waits in the rings. */
+  async #hearWith(ears: Ears): Promise<void> {
+    if (this.#ears !== ears) this.#ears?.listening.stop();
+    this.#ears = ears;
+    ears.listening.start();
+    await ears.ready;
+  }
+
+  /** From here on packets of these interfaces wait to be looked at. Throws a `CaptureError`. */
+  #listen(config: PosternConfig): Ears {
+    const interfaces = interfacesOf(config);
+    const { promise: ready, resolve } = Promise.withResolvers<void>();
+    const listening = new Listening<NativeDoor>({
+      source: { kind: process.platform === 'linux' ? 'ring' : 'tcpdump', interfaces },
+      startCaged: this.#ports.startCaged,
+      doors: nativeDoors(config),
+      ipv6: true,
+      packets: false,
+      tell: (event) => this.#hear(event),
+      open: (door, source) => void this.#admit(door.name, source, { via: 'knock' }),
+      spendOneTime: () => ({ good: false, next: undefined }),
+      publicPorts: (addresses) =>
+        openPorts(publicListeningPorts(addresses), this.#config).filter((port) => port !== this.#tarpit.port),
+      watched: () => watchedPorts(this.#config),
+      ready: resolve,
+      died: (how) => {
+        this.#restarts++;
+        this.#warn(`the watcher ${how}, another was started`);
+      },
+      complained: (line) => this.#warn(`watcher: ${line}`),
+      over: (reason) => this.#ports.over(reason ?? 'the capture ended'),
+      relaxed: (given) => this.#warn(`the capture filter is relaxed: ${given.join(', ')}`),
+    });
+    return { listening, interfaces, ready };
   }
 
   #admit(door: string, source: Address, how: Parameters<typeof admit>[3]): Promise<Admission> {

@@ -8,12 +8,12 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { CONFIG, type MachineStage } from '../support/machine-stage.ts';
 import { sshDoor } from '../support/posternd-host.ts';
-import { systemdUnavailable } from '../support/systemd-machine.ts';
-import { CONFIG, eventually, installUnits, type SystemdStage, systemdStage } from '../support/systemd-stage.ts';
+import { installUnits, type SystemdMachine, systemdStage, systemdUnavailable } from '../support/systemd-machine.ts';
 
 const CAPTURE = '[capture]\ninterfaces = ["eth0"]\n';
-const SSH = `${CAPTURE}[log]\njournald = true\n${sshDoor('3s')}`;
+const SSH = `${CAPTURE}[log]\njournald = true\n${sshDoor('2s')}`;
 const DOORS = `${SSH}[door.www]\nprotect = ["tcp/80"]\nboot = "open"\n`;
 
 interface Finding {
@@ -23,7 +23,7 @@ interface Finding {
 }
 
 describe('under systemd', { skip: systemdUnavailable() }, () => {
-  let stage: SystemdStage;
+  let stage: MachineStage<SystemdMachine>;
   before(async () => {
     stage = await systemdStage();
   });
@@ -34,17 +34,12 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
     await stage.reaches(22),
     await stage.reaches(80),
   ];
-  const opensAndCloses = async (): Promise<void> => {
-    await stage.knock();
-    await eventually(stage, () => stage.reaches(22));
-    await eventually(stage, async () => !(await stage.reaches(22)));
-  };
 
   test('it starts, installed with the commands of doc/service.md', async () => {
     const { machine } = stage;
     await stage.write(CONFIG, DOORS);
     assert.deepEqual(await reaches(), [true, true]);
-    await installUnits(stage);
+    await installUnits(stage.machine);
     for (const unit of ['posternd', 'postern-guard'])
       assert.equal(await machine.property(unit, 'ActiveState'), 'active', await machine.journal(unit));
     assert.deepEqual(await reaches(), [false, false]);
@@ -84,8 +79,25 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
     assert.equal((await machine.exec(['test', '-e', '/tmp/mine'], { mayFail: true })).status, 1);
   });
 
+  test('whoever breaks the watcher has its ids, and the daemon takes nothing from them', async () => {
+    const { machine } = stage;
+    const { pid } = (await stage.postern<{ watcher: { pid: number } }>('status')).watcher;
+    const ids = [...(await stage.read(`/proc/${pid}/status`)).matchAll(/^([UG]id):\t(\d+)/gm)].map(([, , id]) => id);
+    assert.equal(ids[0], (await machine.exec(['id', '-u', 'postern'])).stdout.trim());
+    const as = ['setpriv', `--reuid=${ids[0]}`, `--regid=${ids[1]}`, '--clear-groups'];
+    const asked = await machine.exec([...as, 'postern', 'open', 'ssh', '192.0.2.9'], { mayFail: true });
+    assert.notEqual(asked.status, 0, asked.stdout);
+    assert.deepEqual(
+      (await stage.postern<{ doors: { grants: unknown[] }[] }>('status')).doors.flatMap(({ grants }) => grants),
+      [],
+    );
+    // Nor does it see the daemon's state.
+    const seen = await machine.exec([...as, 'ls', '/var/lib/postern', '/run/postern'], { mayFail: true });
+    assert.equal(seen.stdout, '');
+  });
+
   test('a knock opens the door, which closes in time; the journal has its fields', async () => {
-    await opensAndCloses();
+    await stage.opensAndCloses();
     const { stdout } = await stage.machine.exec(['journalctl', '-o', 'json', '-u', 'posternd', 'POSTERN_TYPE=opened']);
     const entry = JSON.parse(stdout.trim().split('\n')[0] || '{}') as Record<string, string>;
     assert.deepEqual([entry.POSTERN_DOOR, entry.POSTERN_SOURCE], ['ssh', stage.client.address4]);
@@ -104,22 +116,22 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
     assert.deepEqual(await reaches(), [false, true]);
     await stage.write(CONFIG, DOORS);
     await machine.systemctl('kill', '--kill-who=main', '--signal=HUP', 'posternd');
-    await eventually(stage, async () => !(await stage.reaches(80)));
+    await stage.eventually(async () => !(await stage.reaches(80)));
     assert.deepEqual([await mainPid(), await machine.property('posternd', 'NRestarts')], [pid, '0']);
   });
 
   test('stopped, it leaves the guard, and grants that end on time; started again, it goes on', async () => {
     const { machine } = stage;
     await stage.knock();
-    await eventually(stage, () => stage.reaches(22));
+    await stage.eventually(() => stage.reaches(22));
     assert.equal((await machine.systemctl('stop', 'posternd')).status, 0);
     assert.equal(await machine.property('posternd', 'Result'), 'success');
     assert.deepEqual(await reaches(), [true, false]);
-    await eventually(stage, async () => !(await stage.reaches(22)));
+    await stage.eventually(async () => !(await stage.reaches(22)));
     assert.equal((await machine.systemctl('stop', 'postern-guard')).status, 0);
     assert.deepEqual(await reaches(), [false, false]);
     assert.equal((await machine.systemctl('start', 'postern-guard', 'posternd')).status, 0);
-    await opensAndCloses();
+    await stage.opensAndCloses();
     // As the page says.
     await machine.systemctl('stop', 'posternd');
     await machine.exec(['nft', 'delete', 'table', 'inet', 'postern']);
@@ -143,7 +155,7 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
     assert.match(rules, /elements = \{ 22 : goto tcp4_22 \}/);
     assert.doesNotMatch(rules, /80 : goto/);
     assert.deepEqual(await reaches(), [false, false]);
-    await opensAndCloses();
+    await stage.opensAndCloses();
   });
 
   test('with its drop-in for both units, it guards with iptables', async () => {
@@ -152,12 +164,12 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
     await machine.exec(['nft', 'flush', 'ruleset']);
     await stage.write(CONFIG, `${DOORS}[firewall]\ndriver = "iptables"\n`);
     for (const unit of ['posternd', 'postern-guard'])
-      await stage.dropIn(`${unit}.service`, 'RestrictAddressFamilies=AF_INET AF_INET6');
+      await machine.dropIn(unit, 'RestrictAddressFamilies=AF_INET AF_INET6');
     await machine.systemctl('start', 'postern-guard');
     assert.deepEqual(await reaches(), [false, true], await machine.journal('postern-guard'));
     await machine.systemctl('start', 'posternd');
     assert.deepEqual(await reaches(), [false, false], await machine.journal('posternd'));
-    await opensAndCloses();
+    await stage.opensAndCloses();
   });
 
   test('knockd.conf has its own unit', async () => {
@@ -190,9 +202,9 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
       0,
       await machine.journal('postern-knockd'),
     );
-    await opensAndCloses();
+    await stage.opensAndCloses();
     assert.equal((await machine.systemctl('reload', 'postern-knockd')).status, 0);
-    await opensAndCloses();
+    await stage.opensAndCloses();
     assert.equal((await machine.systemctl('stop', 'postern-knockd')).status, 0);
     assert.equal(await machine.property('postern-knockd', 'Result'), 'success');
   });

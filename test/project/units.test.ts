@@ -1,6 +1,7 @@
 /**
  * The files that start the daemon: systemd takes its units without a word and says how exposed they are, shells take the scripts.
- * Nothing is started or installed here; the units are looked at in a folder of their own.
+ * Nothing is started or installed here; the units are looked at in a folder of their own. How they run is in test/e2e/systemd.test.ts and
+ * test/e2e/openrc.test.ts.
  */
 
 import assert from 'node:assert/strict';
@@ -127,6 +128,8 @@ for (const file of globSync('packaging/{openrc/*,freebsd/*}', { cwd: root }).sor
       assert.equal(first, '#!/bin/sh');
       assert.match(text, new RegExp(`^# PROVIDE: ${basename(file)}$`, 'm'));
       assert.match(text, /^run_rc_command "\$1"$/m);
+      // rc.subr(8) runs NAME_program instead of what the script calls its command.
+      assert.doesNotMatch(text, new RegExp(`${basename(file)}_program:?=`));
     }
   });
 }

@@ -2,12 +2,14 @@
 # A machine in namespaces, for machine.ts: a root of its own, below it /usr as it is here, and a process 1 that believes it rules a computer.
 #
 #     unshare --mount sh machine.sh make FOLDER NAME PROGRAM...
+#     unshare --mount sh machine.sh sweep FOLDER
 #
 # - FOLDER/files is copied over the root; FOLDER/modules, FOLDER/runtime name what is shown in it read-only.
 # - What the machine writes goes to memory that goes with it: it sees nothing else that could be written to, which is looked at before
 #   process 1 starts. Its network is that of the caller, which may not be this computer's own.
 # - `reboot` in it starts process 1 again on the same disk, with an empty firewall and its interfaces down; anything else is the end.
-# - Its control group is removed with it; what a killed machine left behind goes when the next one starts.
+# - Its control group is removed with it. `sweep` removes the groups of machines whose test has ended, or is the caller, in FOLDER, an empty one;
+#   so does the start of the next machine.
 set -eu
 
 refuse() {
@@ -24,18 +26,36 @@ remove_groups() {
 	done
 }
 
+show_groups() {
+	mkdir -p groups
+	mount -t cgroup2 cgroup2 groups || refuse "no cgroup2"
+}
+
+# Their names are those of the tests' processes; `$1`, if given, counts as ended.
+remove_orphans() {
+	for group in groups/postern-*; do
+		owner=${group#groups/postern-}
+		owner=${owner%%-*}
+		[ ! -d "$group" ] || { [ -e "/proc/$owner" ] && [ "$owner" != "${1-}" ]; } || remove_groups "$group"
+	done
+}
+
+sweep() {
+	mount --make-rprivate /
+	cd "$1"
+	show_groups
+	remove_orphans "$PPID"
+}
+
 make() {
 	folder=$1 name=$2
 	shift 2
 	[ "$(readlink /proc/self/ns/net)" != "$(readlink /proc/1/ns/net)" ] || refuse "this would be the computer's own network"
 	mount --make-rprivate /
 	cd "$folder"
-	mkdir -p root groups
-	mount -t cgroup2 cgroup2 groups || refuse "no cgroup2"
-	for old in groups/postern-*; do
-		owner=${old#groups/postern-}
-		[ ! -d "$old" ] || [ -e "/proc/${owner%%-*}" ] || remove_groups "$old"
-	done
+	mkdir root
+	show_groups
+	remove_orphans
 	make_disk
 	child=
 	trap '[ -z "$child" ] || kill -KILL "$child"' TERM INT HUP
@@ -139,4 +159,4 @@ alone() {
 script=$(readlink -f "$0")
 what=$1
 shift
-case $what in make | boot) "$what" "$@" ;; *) refuse "make or boot" ;; esac
+case $what in make | boot | sweep) "$what" "$@" ;; *) refuse "make, boot or sweep" ;; esac

@@ -17,7 +17,7 @@ import { builtPackage } from './built-package.ts';
 import { childrenOf, commandLine } from './knockd-host.ts';
 import { type Host, unavailable } from './netns.ts';
 import type { Ended, ExecOptions, Running, RunOptions } from './running.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { type TemporaryFolder, temporaryFolder } from './temporary-folder.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const SCRIPT = join(import.meta.dirname, 'machine.sh');
@@ -51,6 +51,8 @@ export interface Machine extends AsyncDisposable {
   reboot(how: readonly [string, ...string[]]): Promise<void>;
 }
 
+/** The folders of machines that were not closed yet. */
+const live = new Set<TemporaryFolder>();
 let machines = 0;
 let refusal: string | false | undefined;
 
@@ -77,6 +79,8 @@ function machinesRefused(): string | false {
 /** Starts it and waits until it is up. It ends with the topology at the latest. */
 export async function startMachine(host: Host, options: MachineOptions): Promise<Machine> {
   const folder = temporaryFolder();
+  if (machines === 0) process.on('exit', cleanUp);
+  live.add(folder);
   await writeDisk(folder.path, options);
   machines += 1;
   const name = `postern-${process.pid}-${machines}`;
@@ -99,6 +103,7 @@ export async function startMachine(host: Host, options: MachineOptions): Promise
   const close = async (): Promise<void> => {
     if (running.running) await running.stop();
     folder[Symbol.dispose]();
+    live.delete(folder);
   };
   try {
     await started();
@@ -116,6 +121,14 @@ export async function startMachine(host: Host, options: MachineOptions): Promise
     },
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** When a test ends before it has closed its machines: the topology's own clean-up, which comes before, has killed them. */
+function cleanUp(): void {
+  for (const folder of live) {
+    spawnSync('unshare', ['--mount', 'sh', SCRIPT, 'sweep', folder.path], { stdio: 'ignore' });
+    folder[Symbol.dispose]();
+  }
 }
 
 /** Its process 1 as the host knows it; undefined while it is not one yet that sees its own root only. */

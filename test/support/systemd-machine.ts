@@ -5,9 +5,11 @@
  * - `network.service` configures the network as an ordinary machine does: not before network-pre.target, and done before network.target.
  */
 
-import { existsSync, globSync, readdirSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { type Machine, type MachineFile, machineUnavailable, startMachine } from './machine.ts';
+import { type Machine, type MachineFile, machineUnavailable, PACKAGE, startMachine } from './machine.ts';
+import { type MachineStage, machineStage } from './machine-stage.ts';
 import type { Host } from './netns.ts';
 import type { Ended } from './running.ts';
 
@@ -41,6 +43,8 @@ WantedBy=multi-user.target
 export interface SystemdMachine extends Machine {
   /** Runs `systemctl` with these words. */
   systemctl(...words: readonly string[]): Promise<Ended>;
+  /** Settings of a unit under `[Service]`, as `systemctl edit` leaves them. */
+  dropIn(unit: string, lines: string): Promise<void>;
   /** A property of a unit. */
   property(unit: string, name: string): Promise<string>;
   /** What the journal has of a unit, and what systemd says of it. */
@@ -53,18 +57,29 @@ export function systemdUnavailable(...programs: readonly string[]): string | fal
   return machineUnavailable('systemctl', ...programs);
 }
 
-/** Starts it, with these files more. Postern is installed, but no unit of it. */
-export async function startSystemd(host: Host, files: Readonly<Record<string, MachineFile>>): Promise<SystemdMachine> {
+/** A machine and its client (machine-stage.ts). */
+export async function systemdStage(): Promise<MachineStage<SystemdMachine>> {
+  return await machineStage(startSystemd, ({ journal }) => journal('postern*'));
+}
+
+/** Starts it. Postern is installed, but no unit of it. */
+async function startSystemd(host: Host): Promise<SystemdMachine> {
   const machine = await startMachine(host, {
     init: [SYSTEMD, '--system', '--show-status=no', '--unit=multi-user.target'],
     isUp: ['systemctl', 'is-active', '--quiet', 'multi-user.target'],
-    files: { ...masks(), ...base(), ...files },
+    files: { ...masks(), ...base() },
   });
   const systemctl = (...words: readonly string[]): Promise<Ended> =>
     machine.exec(['systemctl', '--no-pager', ...words], { mayFail: true });
   return {
     ...machine,
     systemctl,
+    async dropIn(unit, lines) {
+      const file = `/etc/systemd/system/${unit}.service.d/override.conf`;
+      const script = 'mkdir -p "$(dirname "$0")"; cat > "$0"';
+      await machine.exec(['sh', '-ec', script, file], { input: `[Service]\n${lines}\n` });
+      await systemctl('daemon-reload');
+    },
     property: async (unit, name) => (await systemctl('show', '--value', `--property=${name}`, unit)).stdout.trim(),
     journal: async (unit) =>
       (await machine.exec(['journalctl', '--no-pager', '-o', 'short-monotonic', '-u', unit])).stdout,
@@ -90,4 +105,23 @@ function base(): Record<string, MachineFile> {
     '/etc/systemd/system/network.service': NETWORK,
     '/etc/systemd/system/multi-user.target.wants/network.service': { link: '../network.service' },
   };
+}
+
+/** Puts the files where the table of doc/service.md says, and runs its commands. */
+export async function installUnits(machine: SystemdMachine): Promise<void> {
+  const page = readFileSync(join(import.meta.dirname, '../../doc/service.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| (?:systemd)? *\| (.*`(?:systemd|packaging)\/.*) \| (.*) \|$/gm)];
+  const copies = rows.flatMap(([, files = '', folders = '']) => {
+    const targets = quoted(folders);
+    return quoted(files).map((file, index) => `cp ${file} ${targets[index] ?? targets[0]}`);
+  });
+  const [, commands = ''] = /On systemd:\n\n```sh\n([\s\S]*?)```/.exec(page) ?? [];
+  assert.ok(copies.length === 4 && commands.includes('systemctl enable'), 'doc/service.md reads otherwise');
+  const script = `cd ${PACKAGE}\nmkdir -p /usr/lib/sysusers.d\n${copies.join('\n')}\n${commands}`;
+  const { status, stderr } = await machine.exec(['sh', '-exc', script], { mayFail: true });
+  assert.equal(status, 0, `${stderr}\n${status === 0 ? '' : await machine.journal('postern*')}`);
+}
+
+function quoted(text: string): readonly string[] {
+  return [...text.matchAll(/`([^`]+)`/g)].map((match) => match[1]!);
 }
