@@ -10,10 +10,10 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, chmodSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { HISTORY_WORDS } from '../../src/control/wire-event.ts';
 import type { HistoryEntry, HistoryEvent, HistoryType } from '../../src/core/history.ts';
 import { DaemonLog, type LogSettings } from '../../src/keeper/daemon-log.ts';
+import { eventually } from '../support/eventually.ts';
 import { createTopology, unavailable } from '../support/netns.ts';
 import { type Posternd, sshDoor, startPosternd } from '../support/posternd-host.ts';
 import { findProgram, Running } from '../support/running.ts';
@@ -198,15 +198,6 @@ test('the action turns whatever time fail2ban says into one that we read', () =>
     }
   }
 });
-
-async function eventually<T>(attempt: () => T | Promise<T>, wanted: (result: T) => boolean): Promise<T> {
-  const deadline = performance.now() + PATIENCE;
-  for (;;) {
-    const result = await attempt();
-    if (wanted(result) || performance.now() > deadline) return result;
-    await sleep(50);
-  }
-}
 
 test('fail2ban’s server takes filter, jail and action as they are, bans and unbans', { skip: skipServer }, async () => {
   using folder = temporaryFolder();

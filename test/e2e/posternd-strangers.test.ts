@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WireStranger } from '../../src/control/wire-event.ts';
+import { eventually } from '../support/eventually.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Outcome, type Peer, startPeer } from '../support/peer.ts';
 import { KNOCK, type Posternd, sshDoor, startPosternd } from '../support/posternd-host.ts';
@@ -25,20 +26,9 @@ const MALLORY = '10.77.1.3';
 const MALLORY_6 = 'fd78::2';
 const SERVER = '10.77.1.1';
 const SERVER_6 = 'fd77::1';
-/** On a busy machine. */
-const PATIENCE = 5000;
 
 const TOP = 'trap = ["tcp/23", "tcp/3389", "udp/161"]\n';
 const BAN = '[ban]\nafter = 10\nwithin = "10m"\nfor = "10m"\n';
-
-async function eventually<T>(attempt: () => Promise<T>, wanted: (result: T) => boolean): Promise<T> {
-  const deadline = performance.now() + PATIENCE;
-  for (;;) {
-    const result = await attempt();
-    if (wanted(result) || performance.now() > deadline) return result;
-    await sleep(50);
-  }
-}
 
 describe('strangers before posternd', { skip }, () => {
   let topology: Topology<'server' | 'client'>;
@@ -73,7 +63,7 @@ describe('strangers before posternd', { skip }, () => {
   const stranger = (daemon: Posternd, source: string): Promise<WireStranger | undefined> =>
     daemon.ask(async (control) => (await control.attackers()).find((each) => each.source === source));
   const isBanned = (daemon: Posternd, source: string): Promise<boolean> =>
-    eventually(async () => (await banned(daemon)).includes(source), Boolean);
+    eventually(async () => (await banned(daemon)).includes(source));
   /** Traps, ten points; each connection from a port of its own. */
   const touchTraps = (source: string): Promise<void> => send(source, '23 3389 u161');
 
@@ -101,7 +91,7 @@ describe('strangers before posternd', { skip }, () => {
   test('a flood in an honest client’s name neither ends its session nor locks it out', async () => {
     await using daemon = await startPosternd(server, { doors: sshDoor('3s') + BAN, top: TOP });
     await send(ALICE, KNOCK);
-    assert.ok(await eventually(() => reaches(ALICE, 22), Boolean));
+    assert.ok(await eventually(() => reaches(ALICE, 22)));
     const session = await peer.begin({ source: ALICE, destination: SERVER, port: 22 });
     const forge = async (): Promise<void> => {
       for (let turn = 0; turn < 10; turn += 1) await touchTraps(ALICE);
@@ -124,7 +114,7 @@ describe('strangers before posternd', { skip }, () => {
     );
     assert.ok((await banned(daemon)).includes(ALICE));
     await send(ALICE, KNOCK);
-    assert.ok(await eventually(() => reaches(ALICE, 22), Boolean));
+    assert.ok(await eventually(() => reaches(ALICE, 22)));
   });
 
   test('trusted and allowed sources pass every door and are not counted; a granted one cannot be banned by hand', async () => {
@@ -149,7 +139,7 @@ describe('strangers before posternd', { skip }, () => {
     await daemon.ask((control) => control.disallow(ALICE));
     assert.equal(await reaches(ALICE, 22), false);
     await send(ALICE, KNOCK);
-    assert.ok(await eventually(() => reaches(ALICE, 22), Boolean));
+    assert.ok(await eventually(() => reaches(ALICE, 22)));
     const ofAlice = (await daemon.history()).filter(({ source }) => source === ALICE).map(({ type }) => type);
     assert.deepEqual(ofAlice.slice(-2), ['refused', 'opened'], 'a try right before the knock is not lost');
     await assert.rejects(
@@ -210,7 +200,7 @@ describe('strangers before posternd', { skip }, () => {
   test('while it observes everything passes and is told; a reload guards, and bans at once who has the points for it', async () => {
     await using daemon = await startPosternd(server, { doors: sshDoor('30s') + BAN, top: `mode = "observe"\n${TOP}` });
     assert.ok(await reaches(MALLORY, 22));
-    const told = await eventually(async () => (await daemon.history()).find(({ type }) => type === 'refused'), Boolean);
+    const told = await eventually(async () => (await daemon.history()).find(({ type }) => type === 'refused'));
     assert.deepEqual([told?.source, told?.door, told?.reason], [MALLORY, 'ssh', 'observed']);
     await touchTraps(MALLORY);
     const trapped = async () =>

@@ -9,8 +9,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { TarpitStatus } from '../../src/control/controlled.ts';
+import { eventually } from '../support/eventually.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Outcome, type Peer, type Session, startPeer } from '../support/peer.ts';
 import { KNOCK, type Posternd, sshDoor, startPosternd } from '../support/posternd-host.ts';
@@ -54,15 +54,6 @@ const DRIVERS = [
   { driver: 'nftables', face: 'reset', closed: 'refused', programs: ['nft', 'conntrack'] },
   { driver: 'iptables', face: 'drop', closed: 'silent', programs: ['nft', 'iptables', 'ipset', 'conntrack'] },
 ] as const;
-
-async function eventually<T>(attempt: () => Promise<T>, wanted: (result: T) => boolean): Promise<T> {
-  const deadline = performance.now() + 5000;
-  for (;;) {
-    const result = await attempt();
-    if (wanted(result) || performance.now() > deadline) return result;
-    await sleep(50);
-  }
-}
 
 for (const { driver, face, closed, programs } of DRIVERS) {
   describe(`a tarpit with ${driver}`, { skip: unavailable(...programs) }, () => {

@@ -10,7 +10,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/eventually.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Peer, startPeer } from '../support/peer.ts';
 import type { Ended, Running } from '../support/running.ts';
@@ -19,15 +19,6 @@ const skip = unavailable('nft');
 const POSTERN = join(import.meta.dirname, '../../bin/postern');
 const KNOCK = join(import.meta.dirname, '../../bin/knock');
 const PATIENCE = 20_000;
-
-async function eventually<T>(attempt: () => Promise<T>, wanted: T): Promise<T> {
-  const deadline = performance.now() + PATIENCE;
-  for (;;) {
-    const result = await attempt();
-    if (result === wanted || performance.now() > deadline) return result;
-    await sleep(50);
-  }
-}
 
 describe('a configuration on trial', { skip }, () => {
   let topology: Topology<'server' | 'client'>;
@@ -111,7 +102,7 @@ describe('a configuration on trial', { skip }, () => {
     await trial.waitForLine(/^In force for 60s/, PATIENCE);
     assert.equal(await reaches(22), false);
     await knock(trial.lines.join('\n'));
-    assert.equal(await eventually(() => reaches(22), true), true);
+    assert.equal(await eventually(() => reaches(22)), true);
     const stranger = await confirm({ SSH_CONNECTION: '10.77.1.99 50123 10.77.1.1 22' });
     assert.deepEqual([stranger.status, /has not knocked/.test(stranger.stderr)], [1, true], stranger.stderr);
     const kept = await confirm({ SSH_CONNECTION: '10.77.1.2 50123 10.77.1.1 22' });

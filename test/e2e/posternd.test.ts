@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/eventually.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Outcome, type Peer, startPeer } from '../support/peer.ts';
 import { KNOCK, kernelGrants, sshDoor, startPosternd } from '../support/posternd-host.ts';
@@ -28,18 +29,6 @@ const NEAR_6 = 'fd77::3';
 const BOB_6 = 'fd78::2';
 const SERVER = '10.77.1.1';
 const SERVER_6 = 'fd77::1';
-/** From a knock's last packet to the open door, on a busy machine. */
-const PATIENCE = 3000;
-
-/** Tries until it comes out as wanted, or for three seconds; the last result. */
-async function eventually<T>(attempt: () => Promise<T>, wanted: T, patience = PATIENCE): Promise<T> {
-  const deadline = performance.now() + patience;
-  for (;;) {
-    const result = await attempt();
-    if (result === wanted || performance.now() > deadline) return result;
-    await sleep(20);
-  }
-}
 
 describe('posternd', { skip }, () => {
   let topology: Topology<'server' | 'client' | 'inside'>;
@@ -83,7 +72,10 @@ describe('posternd', { skip }, () => {
   const connect = (source: string, port: number): Promise<Outcome> =>
     peer.connect({ source, destination: to(source), port });
   const opens = (source: string, port: number): Promise<Outcome> =>
-    eventually(() => connect(source, port), 'connected');
+    eventually(
+      () => connect(source, port),
+      (outcome) => outcome === 'connected',
+    );
 
   test('the door of the README: nothing, a knock, a real ssh session that outlives its grant, nothing', {
     skip: findProgram('ssh-keyscan') === undefined && 'needs OpenSSH',
@@ -95,11 +87,11 @@ describe('posternd', { skip }, () => {
         const { stdout } = await client.exec(['ssh-keyscan', '-T', '1', SERVER], { mayFail: true });
         return stdout.includes('ssh-ed25519');
       };
-      assert.ok(await eventually(greets, true));
+      assert.ok(await eventually(greets));
       await using daemon = await startPosternd(server, { doors: sshDoor('4s') });
       assert.equal(await greets(), false);
       await knock(ALICE);
-      assert.equal(await eventually(greets, true), true);
+      assert.equal(await eventually(greets), true);
       const first = [...(await kernelGrants(server))][0];
       assert.equal(first?.[0], ALICE);
       assert.ok(first[1] <= 4000);
@@ -161,7 +153,7 @@ describe('posternd', { skip }, () => {
       await knock(ALICE);
       assert.equal(await opens(ALICE, 80), 'connected');
       const both = async (): Promise<string> => [...(await daemon.sources())].sort().join();
-      assert.equal(await eventually(both, `${ALICE},10.77.2.2`), `${ALICE},10.77.2.2`);
+      assert.equal(await eventually(both, (found) => found === `${ALICE},10.77.2.2`), `${ALICE},10.77.2.2`);
     }
   });
 
