@@ -1,5 +1,6 @@
 /**
- * Halves that die and hang under a real systemd, and a change that nobody confirms.
+ * Halves that die and hang under a real systemd, and changes that nobody confirms. As in a container, the id of the boot that commands see is
+ * not the one that the service sees in its own /proc.
  *
  *     machine eth0 10.77.1.1 ──── 10.77.1.2 eth0 client
  */
@@ -97,5 +98,18 @@ describe('under systemd, when a half fails', { skip: systemdUnavailable() }, () 
     assert.equal(await stage.read(`${CONFIG}.rejected`).then((text) => text.includes('[door.www]')), true);
     await stage.eventually(async () => (await machine.property('posternd', 'ActiveState')) === 'active');
     assert.match(await machine.journal('postern-rollback-*'), /Started postern-rollback-.*\.service/);
+  });
+
+  test('a change that was on trial when the machine went down is not in force after it', async () => {
+    const { machine } = stage;
+    await stage.write(CONFIG, `${SSH}[door.www]\nprotect = ["tcp/80"]\n`);
+    const trial = machine.spawn(['postern', 'apply', '--yes', '--confirm-within', '60s']);
+    await trial.waitForLine(/^In force for 60s/, HANGS);
+    assert.equal(await stage.reaches(80), false);
+    await machine.reboot(['systemctl', 'reboot', '--force', '--force']);
+    assert.deepEqual([await stage.reaches(22), await stage.reaches(80)], [false, true]);
+    assert.doesNotMatch(await stage.read('/run/rules-before-network'), /80 : goto/);
+    const { warnings } = await stage.postern<{ warnings: string[] }>('status');
+    assert.match(warnings.join('\n'), /was on trial when the machine went down: what was in force before is back/);
   });
 });

@@ -178,7 +178,7 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
     await machine.exec(['nft', 'flush', 'ruleset']);
     await machine.exec([
       'nft',
-      'add table inet own; add chain inet own input { type filter hook input priority 0; }; add set inet own in { type ipv4_addr; }; add rule inet own input tcp dport 22 ip saddr != @in drop',
+      'add table inet own; add chain inet own input { type filter hook input priority 0; }; add set inet own in { type ipv4_addr; }; add rule inet own input tcp dport 22 ip saddr != @in reject with tcp reset',
     ]);
     await stage.write('/etc/default/knockd', 'KNOCKD_OPTS="-i eth0"\n');
     const door = [
@@ -205,7 +205,12 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
     await stage.opensAndCloses();
     assert.equal((await machine.systemctl('reload', 'postern-knockd')).status, 0);
     await stage.opensAndCloses();
+    // What closes its doors outlives it.
+    await stage.knock();
+    await stage.eventually(() => stage.reaches(22));
     assert.equal((await machine.systemctl('stop', 'postern-knockd')).status, 0);
     assert.equal(await machine.property('postern-knockd', 'Result'), 'success');
+    assert.equal(await stage.reaches(22), true);
+    await stage.eventually(async () => !(await stage.reaches(22)));
   });
 });

@@ -127,6 +127,10 @@ boot() {
 	for part in kcore kmsg keys timer_list; do
 		[ ! -e "proc/$part" ] || mount --bind -o ro dev/null "proc/$part"
 	done
+	# Each start has its own: so programs tell that the machine was down.
+	cat proc/sys/kernel/random/uuid > run/boot_id
+	mount --bind -o ro run/boot_id proc/sys/kernel/random/boot_id
+	rm run/boot_id
 	mount -t sysfs -o nosuid,nodev,noexec sysfs sys
 	mount -o remount,bind,ro,nosuid,nodev,noexec sys
 	mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 sys/fs/cgroup
