@@ -50,7 +50,7 @@ export function describeStrangers(strangers: readonly WireStranger[], paint: Pai
 }
 
 /** Ports, and doors that were knocked on. */
-function describeTouched(stranger: WireStranger): string {
+export function describeTouched(stranger: WireStranger): string {
   const { doors } = stranger;
   const knocked = doors.length === 0 ? [] : [`knocked on ${doors.map(harmless).join(', ')}`];
   return [...describePorts(stranger), ...knocked].join('; ') || '-';
