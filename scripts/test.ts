@@ -34,6 +34,7 @@ const ALONE: ReadonlySet<string> = new Set([
   'nftables-kernel',
   'posternd-chaos',
   'posternd-deaths',
+  'posternd-forgery',
   'posternd-strangers',
   'posternd-tarpit',
   'posternd-trouble',

@@ -110,7 +110,10 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   if (!yes) {
     if (!terminal.question) return refuse('There is nobody to ask', 'Add --yes');
     const answer = await terminal.question('Put it in force? [y/N] ');
-    if (!/^y(es)?$/i.test(answer.trim())) return 1;
+    if (!/^y(es)?$/i.test(answer.trim())) {
+      stderr.write(`postern: Nothing was put in force. When it is to be: postern --config ${shown} apply\n`);
+      return 1;
+    }
   }
   const trial = milliseconds(within);
   const change: PendingChange = {

@@ -54,7 +54,7 @@ function describeBan({ banned, would_be_banned: wouldBe }: WireStranger, paint: 
 }
 
 /** Ports, and doors that were knocked on. */
-function describeTouched(stranger: WireStranger): string {
+export function describeTouched(stranger: WireStranger): string {
   const { doors } = stranger;
   const knocked = doors.length === 0 ? [] : [`knocked on ${doors.map(harmless).join(', ')}`];
   return [...describePorts(stranger), ...knocked].join('; ') || '-';

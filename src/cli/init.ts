@@ -24,6 +24,7 @@ import { applyAndWait, confirmWithinOption } from './apply.ts';
 import { jsonOption, readDurationText } from './arguments.ts';
 import { controlCommand } from './ask.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { bootRemark, hostRemarks } from './init-remarks.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { callersSession } from './ssh-session.ts';
 import type { Terminal } from './terminal.ts';
@@ -107,10 +108,15 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   } else {
     stdout.write(describe(config, chosen, knock));
   }
-  if (options.apply)
-    return applyAndWait({ command, terminal, yes: options.yes === true, within: options.confirmWithin });
-  if (!options.json) stdout.write(`Put it in force: postern --config ${config} apply\n`);
-  return 0;
+  let status = 0;
+  if (options.apply) {
+    status = await applyAndWait({ command, terminal, yes: options.yes === true, within: options.confirmWithin });
+  } else {
+    for (const line of await hostRemarks(file)) stderr.write(`${line}\n`);
+    if (!options.json) stdout.write(`Put it in force: postern --config ${config} apply\n`);
+  }
+  if (status === 0 && !options.json) stdout.write(`${bootRemark(file)}\n`);
+  return status;
 }
 
 /** What is given, else what this machine looks like. */

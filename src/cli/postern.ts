@@ -16,6 +16,7 @@ import { addInit } from './init.ts';
 import { addKnock } from './knock-command.ts';
 import { addLog } from './log.ts';
 import { addOpen } from './open.ts';
+import { Unanswered } from './question.ts';
 import { addReload } from './reload.ts';
 import { addRollback } from './rollback.ts';
 import { addShow } from './show.ts';
@@ -79,6 +80,10 @@ export async function main(argv: readonly string[], terminal: Terminal = thisTer
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
+    if (error instanceof Unanswered) {
+      terminal.stderr.write('postern: Ended at a question: nothing was put in force\n');
+      return error.status;
+    }
     const { code, exitCode } = error as { code?: string; exitCode?: number };
     if (code === undefined || !code.startsWith('commander.')) throw error;
     status = exitCode === 0 ? 0 : 2;

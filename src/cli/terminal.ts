@@ -1,8 +1,8 @@
 /** What the commands touch of the world: where they write, the time, and being told to stop. A test brings its own. */
 
-import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
 import { wallNow } from '../platform/clock.ts';
+import { askLine } from './question.ts';
 
 export interface Output {
   write(text: string): unknown;
@@ -22,7 +22,7 @@ export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Absent when the standard input is no terminal. */
   readonly keyboard?: Keyboard;
-  /** Asks for a line; absent when there is nobody to ask. */
+  /** Asks for a line; absent when there is nobody to ask. Rejects with an `Unanswered` when nobody answers. */
   readonly question?: (text: string) => Promise<string>;
   readonly wallNow: () => number;
   /** Why something could not be written to the standard output, once all is; a reader that went away is no failure. */
@@ -60,7 +60,7 @@ export function thisTerminal(): Terminal {
         },
       },
     }),
-    ...(stdin.isTTY && { question: askLine }),
+    ...(stdin.isTTY && { question: (text: string) => askLine(text, { input: stdin, output: stdout }) }),
     outputFailure: () =>
       new Promise((resolve) => {
         // The event of an error comes after the answer to the write that met it.
@@ -80,15 +80,6 @@ export function thisTerminal(): Terminal {
 
 export type Format = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 export type Paint = (format: Format, text: string) => string;
-
-async function askLine(text: string): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    return await lines.question(text);
-  } finally {
-    lines.close();
-  }
-}
 
 /** Colour for a terminal, unless it or NO_COLOR (no-color.org) does not want it. */
 export function paintFor(output: Output, environment: Terminal['environment']): Paint {

@@ -1,10 +1,11 @@
-/** What `postern watch` knows, and the lines that it shows of it: doors first, then knocks on the way, then what happened last. */
+/** What `postern watch` knows, and the lines that it shows of it: doors first, then who probes, knocks on the way, and what happened last. */
 
 import type { WireStatus } from '../control/client.ts';
-import type { WireEvent, WireStage } from '../control/wire-event.ts';
+import type { WireEvent, WireStage, WireStranger } from '../control/wire-event.ts';
 import { LogLines } from './log-lines.ts';
 import { describeDoors, describeObserving, describeTrial, describeWarnings, describeWatcher } from './status.ts';
 import type { Paint } from './terminal.ts';
+import { describeProbing } from './watch-strangers.ts';
 import { alignColumns, clockTime, count, cutTo, harmless, timeLeft, widthOf } from './wording.ts';
 
 export interface Size {
@@ -25,6 +26,7 @@ export class WatchView {
   readonly #knocks = new Map<string, { readonly stage: WireStage; readonly heard: number }>();
   #events: WireEvent[] = [];
   #status: { readonly value: WireStatus; readonly heard: number } | undefined;
+  #strangers: readonly WireStranger[] = [];
   #trouble: string | undefined;
 
   constructor(paint: Paint) {
@@ -35,6 +37,11 @@ export class WatchView {
   hearStatus(value: WireStatus, now: number): void {
     this.#status = { value, heard: now };
     this.#trouble = undefined;
+  }
+
+  /** The worst first. */
+  hearStrangers(strangers: readonly WireStranger[]): void {
+    this.#strangers = strangers;
   }
 
   hearEvent(event: WireEvent, now: number): void {
@@ -67,6 +74,7 @@ export class WatchView {
       lines.push(...this.#section(describeDoors(status, this.#paint), Math.max(3, Math.floor(rows * 0.5))));
       lines.push(
         ...this.#drawBans(status),
+        ...this.#drawProbing(status, rows, wallNow),
         '',
         ...this.#section(this.#drawKnocks(now), Math.max(2, Math.floor(rows * 0.25))),
         '',
@@ -108,6 +116,11 @@ export class WatchView {
     ];
   }
 
+  #drawProbing({ bans }: WireStatus, rows: number, wallNow: number): readonly string[] {
+    const lines = describeProbing(this.#strangers, bans, this.#paint, wallNow);
+    return lines.length === 0 ? [] : ['', ...this.#section(lines, Math.max(3, Math.floor(rows * 0.25)))];
+  }
+
   #drawKnocks(now: number): readonly string[] {
     const rows: string[][] = [];
     for (const [key, { stage, heard }] of [...this.#knocks].reverse()) {
@@ -144,6 +157,7 @@ function agedBy(status: WireStatus, elapsed: number): WireStatus {
     ...(status.trial && {
       trial: { ...status.trial, remaining_ms: Math.max(0, status.trial.remaining_ms - elapsed) },
     }),
+    bans: status.bans.map((ban) => ({ ...ban, remaining_ms: left(ban.remaining_ms) ?? 0 })),
     doors: status.doors.map((door) => ({
       ...door,
       grants: door.grants.map((grant) => ({ ...grant, remaining_ms: left(grant.remaining_ms) })),

@@ -1,42 +1,69 @@
 /**
- * `postern watch`: doors, grants counting down and knocks arriving, live. At a terminal that cannot be drawn on it is text, a line an event;
- * into a pipe or a file it is what there is at the moment, once: whoever wants to follow there has `postern log --follow`.
+ * `postern watch`: doors, grants counting down, knocks arriving, who is probing and who is banned, live. At a terminal that cannot be drawn
+ * on it is text, a line an event, and one for each who begins to probe or is banned; into a pipe or a file, and with `--json`, it is what
+ * there is at the moment, once: whoever wants to follow there has `postern log --follow`.
  */
 
 import type { Command } from 'commander';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
-import type { WireEvent } from '../control/wire-event.ts';
+import type { WireEvent, WireStranger } from '../control/wire-event.ts';
 import { monotonicNow } from '../platform/clock.ts';
+import { jsonOption } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
 import { socketOf } from './daemon-socket.ts';
 import { LogLines } from './log-lines.ts';
 import { Screen } from './screen.ts';
 import { describeStatus } from './status.ts';
-import { paintFor, type Terminal } from './terminal.ts';
+import { type Paint, paintFor, type Terminal } from './terminal.ts';
+import { describeProbing, PROBING, ProbingNews, printProbing, WORST } from './watch-strangers.ts';
 import { WatchView } from './watch-view.ts';
 
 export function addWatch(program: Command, end: (status: number) => void, terminal: Terminal): void {
   controlCommand(program, 'watch')
-    .description('watch doors, grants and knocks live, until q or Ctrl-C; without a terminal, show them once')
-    .action(async (_: object, command: Command) => {
+    .description(
+      'watch doors, grants, knocks and attackers live, until q or Ctrl-C; without a terminal, show them once',
+    )
+    .addOption(jsonOption())
+    .action(async (options: { json?: true }, command: Command) => {
       const { stdout, environment } = terminal;
       const live = stdout.isTTY && environment.TERM !== 'dumb';
       end(
-        await ask(command, terminal, (client) =>
-          live
-            ? watchLive(client, socketOf(command), terminal)
-            : stdout.isTTY
-              ? watchPlainly(client, terminal)
-              : showOnce(client, terminal),
-        ),
+        await ask(command, terminal, (client) => {
+          if (options.json) return printOnce(client, terminal);
+          if (live) return watchLive(client, socketOf(command), terminal);
+          return stdout.isTTY ? watchPlainly(client, terminal) : showOnce(client, terminal);
+        }),
       );
     });
 }
 
-async function showOnce(client: ControlClient, { stdout, stderr, environment }: Terminal): Promise<number> {
-  for (const line of describeStatus(await client.status(), paintFor(stdout, environment))) stdout.write(`${line}\n`);
+/** One object: what `status --json` and `attackers --json` print. */
+async function printOnce(client: ControlClient, { stdout }: Terminal): Promise<number> {
+  const status = await client.status();
+  stdout.write(`${JSON.stringify({ status, attackers: await client.attackers(WORST) })}\n`);
+  return 0;
+}
+
+async function showOnce(client: ControlClient, terminal: Terminal): Promise<number> {
+  const { stdout, stderr, environment } = terminal;
+  const strangers = await client.attackers(WORST);
+  for (const line of await summary(client, strangers, paintFor(stdout, environment), terminal))
+    stdout.write(`${line}\n`);
   stderr.write('postern: This is no terminal: what happens from now on is told by postern log --follow (--json)\n');
   return 0;
+}
+
+/** The status, and the worst of those who probe. */
+async function summary(
+  client: ControlClient,
+  strangers: readonly WireStranger[],
+  paint: Paint,
+  { wallNow }: Terminal,
+): Promise<readonly string[]> {
+  const status = await client.status();
+  const known = status.bans.filter(({ source }) => strangers.some((stranger) => stranger.source === source));
+  const probing = describeProbing(strangers.slice(0, SUMMED_UP), known, paint, wallNow());
+  return [...describeStatus(status, paint), ...(probing.length === 0 ? [] : ['', ...probing])];
 }
 
 async function watchPlainly(client: ControlClient, terminal: Terminal): Promise<number> {
@@ -44,17 +71,43 @@ async function watchPlainly(client: ControlClient, terminal: Terminal): Promise<
   const lines = new LogLines(paint);
   const print = (line: string): void => void terminal.stdout.write(`${line}\n`);
   let early: WireEvent[] | undefined = [];
-  await client.follow({}, (event) => (early ? early.push(event) : print(lines.print(event))));
-  for (const line of describeStatus(await client.status(), paint)) print(line);
+  const news = new ProbingNews();
+  const looking = soon(async () => {
+    for (const stranger of news.hear(await strangersOf(client))) print(printProbing(stranger, paint));
+  }, STRANGERS_SOON);
+  await client.follow({}, (event) => {
+    if (PROBING.has(event.type)) looking.ask();
+    if (early) early.push(event);
+    else print(lines.print(event));
+  });
+  const strangers = await client.attackers(WORST);
+  news.hear(strangers);
+  for (const line of await summary(client, strangers, paint, terminal)) print(line);
   print('');
   for (const event of early) print(lines.print(event));
   early = undefined;
   const interrupted = new Promise<true>((resolve) => terminal.onInterrupt(() => resolve(true)));
-  if (await Promise.race([interrupted, client.ended])) return 0;
+  const asked = await Promise.race([interrupted, client.ended]);
+  looking.cancel();
+  if (asked) return 0;
   terminal.stderr.write('postern: The daemon ended the connection\n');
   return 1;
 }
 
+/** Of those who probe; nobody, where the connection has ended: that is told elsewhere. */
+async function strangersOf(client: ControlClient): Promise<readonly WireStranger[]> {
+  try {
+    return await client.attackers(WORST);
+  } catch (error) {
+    if (!(error instanceof ControlError)) throw error;
+    return [];
+  }
+}
+
+/** Of a summary. */
+const SUMMED_UP = 5;
+/** Floods make many events: strangers are looked at once a second. */
+const STRANGERS_SOON = 1000;
 /** Between two looks at the whole status; events of grants bring one at once. */
 const STATUS_EVERY = 5000;
 const STATUS_SOON = 100;
@@ -129,17 +182,20 @@ async function attend(client: ControlClient, view: WatchView, draws: () => void)
   const refresh = async (): Promise<void> => {
     try {
       view.hearStatus(await client.status(), monotonicNow());
+      view.hearStrangers(await client.attackers(WORST));
       draws();
     } catch (error) {
       if (!(error instanceof ControlError)) throw error; // The end of the connection says it.
     }
   };
   const refreshing = soon(refresh, STATUS_SOON);
+  const looking = soon(refresh, STRANGERS_SOON);
   const timer = setInterval(refresh, STATUS_EVERY);
   try {
     await client.follow({}, (event) => {
       view.hearEvent(event, monotonicNow());
       if (CHANGING.has(event.type)) refreshing.ask();
+      else if (PROBING.has(event.type)) looking.ask();
       draws();
     });
     await refresh();
@@ -149,6 +205,7 @@ async function attend(client: ControlClient, view: WatchView, draws: () => void)
   } finally {
     clearInterval(timer);
     refreshing.cancel();
+    looking.cancel();
     client[Symbol.dispose]();
   }
 }

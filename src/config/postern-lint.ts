@@ -4,7 +4,7 @@
  */
 
 import { family } from '../core/address.ts';
-import type { Door, Step } from '../core/door.ts';
+import { ACK, type Door, FIN, RST, type Step, SYN } from '../core/door.ts';
 import { contains, networkOf, type PortRange, type Prefix } from '../core/policy.ts';
 import { holdsPort, printPorts, printStep } from './ports.ts';
 import type { PosternConfig, PosternDoor } from './postern-config.ts';
@@ -46,6 +46,7 @@ export function* lintDoors(doors: readonly PosternDoor[], context: LintContext):
     yield* at(['door', door.name, 'knock', 'steps'], lintScan(knock.steps));
     yield* at(['door', door.name, 'knock', 'steps'], lintCounting(door, knock));
     yield* at(['door', door.name, 'knock', 'steps'], lintStrays(knock, context.strays.get(door.name)));
+    yield* at(['door', door.name, 'knock', 'flags'], lintFlags(knock));
     yield* at(['door', door.name, 'knock', 'within'], lintWindow(knock));
     for (const [index, step] of knock.steps.entries()) {
       const path = ['door', door.name, 'knock', 'steps', index];
@@ -216,6 +217,16 @@ function* lintStrays({ steps, strays }: Door, wanted: number | undefined): Gener
   if (wanted === undefined || strays >= wanted || countingGaps(steps) === 0) return;
   const message = `The sequence counts with few ports between its steps: it is held to ${strays} strays in place of ${wanted}`;
   yield finding('warning', message, `Change the order of the steps, or write strays = ${strays}`);
+}
+
+/** Only what opens a connection counts as a stray: of ACKs and FINs there are many that belong to this host's own sessions. */
+function* lintFlags({ steps, tcpFlags }: Door): Generator<Finding> {
+  const { set, clear } = tcpFlags;
+  const others = ACK | RST | FIN;
+  if ((set & SYN) !== 0 && (clear & others) === others) return;
+  if (steps.every(({ protocol }) => protocol === 'udp')) return;
+  const message = 'The flags let more knock than a plain SYN: a scan with such packets (ACK, FIN, RST) makes no strays';
+  yield finding('warning', `${message}, and may open this door`, 'Leave flags out');
 }
 
 function* lintWindow({ window }: Door): Generator<Finding> {

@@ -58,8 +58,8 @@ const knock = table({
   flags: v.optional(
     key(
       v.array(flag),
-      'Which TCP packets count: flags that have to be on and, with "!", off. An empty list is every TCP packet.',
-      { aliases: ['tcpflags', 'tcp_flags'], examples: [['syn', '!ack']] },
+      'Which TCP packets count: flags that have to be on and, with "!", off. An empty list is every TCP packet. Only a plain SYN counts as a stray: where others knock, a scan with those may open the door.',
+      { aliases: ['tcpflags', 'tcp_flags'], examples: [['syn', '!ack', '!rst', '!fin', '!urg']] },
     ),
     ['syn', '!ack', '!rst', '!fin'],
   ),

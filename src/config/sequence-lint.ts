@@ -5,17 +5,22 @@
 
 import { printSteps, type Step, type TcpFlags } from '../core/door.ts';
 import { type Finding, finding, quote } from './problem.ts';
-import { countingGaps } from './strays.ts';
+import { countingGaps, isCounting } from './strays.ts';
 
-/** Sequences that say little: one port, UDP alone, or ports side by side that a scan meets in order. */
+/**
+ * Sequences that say little: one port, UDP alone, or ports side by side that a scan meets in order. UDP to a port that is no step is
+ * no stray (it may be an answer to this host), so a scan of UDP ports meets nothing between the steps that would end its attempt.
+ */
 export function* lintScan(steps: readonly Step[]): Generator<Finding> {
+  const mix = 'Mix TCP in, and let the ports go down as well as up';
   if (steps.length === 1) {
     const message = 'A sequence of a single port is opened by every port scan';
     yield finding('warning', message, 'Use three or more ports in no order');
   } else if (steps.length > 1 && steps.every((step) => step.protocol === 'udp')) {
-    const message =
-      'The sequence is UDP alone: its source can be forged, and only its own ports tell a scan from a knock';
-    yield finding('warning', message, 'Make at least one step TCP');
+    const message = isCounting(steps)
+      ? 'A scan of UDP ports in counting order opens this sequence: its steps are UDP alone, and in that order'
+      : 'The sequence is UDP alone: its source can be forged, and a scan of UDP ports in random order may open it';
+    yield finding('warning', message, mix);
   }
   if (countingGaps(steps) === 0) {
     const message = 'A port scan opens this sequence: its ports follow each other without a gap';

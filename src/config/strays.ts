@@ -19,10 +19,16 @@ export function lowerStrays(steps: readonly Step[], strays: number): number {
 
 /** The ports strictly between the steps of a TCP sequence that only counts up or only counts down; undefined for others. */
 export function countingGaps(steps: readonly Step[]): number | undefined {
-  if (steps.length < 2 || steps.some((step) => step.protocol !== 'tcp')) return undefined;
-  const jumps = steps.slice(1).map((step, i) => step.port - (steps[i]?.port ?? 0));
-  const up = jumps.every((jump) => jump > 0);
-  const down = jumps.every((jump) => jump < 0);
-  if (!up && !down) return undefined;
-  return jumps.reduce((total, jump) => total + Math.abs(jump) - 1, 0);
+  if (steps.length < 2 || steps.some((step) => step.protocol !== 'tcp') || !isCounting(steps)) return undefined;
+  return jumpsOf(steps).reduce((total, jump) => total + Math.abs(jump) - 1, 0);
+}
+
+/** Do the ports only go up, or only go down? */
+export function isCounting(steps: readonly Step[]): boolean {
+  const jumps = jumpsOf(steps);
+  return jumps.every((jump) => jump > 0) || jumps.every((jump) => jump < 0);
+}
+
+function jumpsOf(steps: readonly Step[]): readonly number[] {
+  return steps.slice(1).map((step, i) => step.port - (steps[i]?.port ?? 0));
 }

@@ -9,7 +9,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { main } from '../../src/cli/postern.ts';
 import { Refusal } from '../../src/control/controlled.ts';
 import { controlDaemon } from '../support/control-daemon.ts';
-import { ENTRIES, STATUS } from '../support/fake-controlled.ts';
+import { ENTRIES, STATUS, STRANGERS } from '../support/fake-controlled.ts';
 import { FakeTerminal } from '../support/fake-terminal.ts';
 import { Running } from '../support/running.ts';
 
@@ -376,11 +376,16 @@ test('`postern log --follow` fails when the daemon goes away', async () => {
   assert.equal(terminal.err, 'postern: The daemon ended the connection\n');
 });
 
+const PROBING_TEXT = `
+PROBING        SINCE     LAST      BANNED  DID                                        TOUCHED
+198.51.100.66  11:00:00  12:00:00  9m 59s  3 traps, 12 tries, 9 scans, 1 wrong knock  tcp/23, tcp/22, tcp/81 and 92 others; knocked on ssh
+`;
+
 test('`postern watch` into a pipe shows what there is, once, and names what follows', async () => {
   await using at = await controlDaemon();
   assert.deepEqual(await at.postern('watch'), {
     status: 0,
-    out: STATUS_TEXT,
+    out: STATUS_TEXT + PROBING_TEXT,
     err: 'postern: This is no terminal: what happens from now on is told by postern log --follow (--json)\n',
   });
 });
@@ -394,7 +399,46 @@ test('`postern watch` at a terminal that cannot be drawn on is text: the status,
   await terminal.waitFor(/stage/);
   terminal.interrupt();
   assert.equal(await ended, 0);
-  assert.equal(terminal.out, `${STATUS_TEXT}\n2030-01-31 12:00:01  stage     ssh   192.0.2.9    ●○○\n`);
+  assert.equal(terminal.out, `${STATUS_TEXT}${PROBING_TEXT}\n2030-01-31 12:00:01  stage     ssh   192.0.2.9    ●○○\n`);
+});
+
+test('`postern watch` there has a line for each who begins to probe, and who is banned since, once', async () => {
+  const [known] = STRANGERS;
+  const fresh = { ...known!, source: '203.0.113.5', scans: 0, failed: 0, closed: 1, doors: [], banned: false };
+  let strangers = [{ ...known!, banned: false }];
+  await using at = await controlDaemon({ attackers: async () => strangers });
+  const terminal = new FakeTerminal({ columns: 80, rows: 24 }, { TERM: 'dumb' });
+  const ended = at.runAt(terminal, 'watch');
+  await terminal.waitFor(/PROBING/);
+  const entry = { id: 9, time: ENTRIES[1]!.time, type: 'trapped', source: fresh.source, reason: 'tcp/23' } as const;
+  strangers = [{ ...known!, banned: true }, fresh];
+  at.daemon.happen({ kind: 'history', entry });
+  await terminal.waitFor(/^probing: /m);
+  const told = terminal.out.length;
+  strangers = [...strangers, { ...fresh, source: '203.0.113.6' }];
+  at.daemon.happen({ kind: 'history', entry: { ...entry, id: 10, source: '203.0.113.6' } });
+  await terminal.waitFor(/^probing: /m, told);
+  terminal.interrupt();
+  assert.equal(await ended, 0);
+  assert.deepEqual(
+    terminal.out.split('\n').filter((line) => /^(probing|banned): /.test(line)),
+    [
+      'banned: 198.51.100.66, since 2030-01-31 11:00:00: 3 traps, 12 tries, 9 scans, 1 wrong knock; tcp/23, tcp/22, tcp/81 and 92 others; knocked on ssh',
+      'probing: 203.0.113.5, since 2030-01-31 11:00:00: 3 traps, 1 try; tcp/23, tcp/22, tcp/81 and 92 others',
+      'probing: 203.0.113.6, since 2030-01-31 11:00:00: 3 traps, 1 try; tcp/23, tcp/22, tcp/81 and 92 others',
+    ],
+  );
+});
+
+test('`postern watch --json` is what `status --json` and `attackers --json` print, at a terminal too', async () => {
+  await using at = await controlDaemon();
+  const [status, attackers] = [await at.postern('status', '--json'), await at.postern('attackers', '--json')];
+  const { out, err } = await at.postern('watch', '--json');
+  assert.equal(err, '');
+  assert.deepEqual(JSON.parse(out), { status: JSON.parse(status.out), attackers: JSON.parse(attackers.out) });
+  const terminal = new FakeTerminal({ columns: 80, rows: 24 });
+  assert.equal(await at.runAt(terminal, 'watch', '--json'), 0);
+  assert.equal(terminal.out, out);
 });
 
 const NO_DAEMON = (socket: string, origin: string) =>

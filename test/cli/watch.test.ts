@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { paintFor } from '../../src/cli/terminal.ts';
+import { ProbingNews } from '../../src/cli/watch-strangers.ts';
 import { WatchView } from '../../src/cli/watch-view.ts';
 import { cutTo, widthOf } from '../../src/cli/wording.ts';
-import { wireEntry, wireEvent } from '../../src/control/wire-event.ts';
+import { wireEntry, wireEvent, wireStranger, wireTime } from '../../src/control/wire-event.ts';
 import { controlDaemon } from '../support/control-daemon.ts';
-import { ENTRIES, STATUS } from '../support/fake-controlled.ts';
+import { ENTRIES, STATUS, STRANGERS } from '../support/fake-controlled.ts';
 import { FakeTerminal } from '../support/fake-terminal.ts';
 
 process.env.TZ = 'UTC';
@@ -42,15 +43,15 @@ web   tcp/80, tcp/8000-8010  closed
 
 banned: 1 source
 
+PROBING        SINCE  LAST  BANNED  DID        TOUCHED
+198.51.100.66  -      -     9m 59s  20 points  -
+
 KNOCKING    AT   STEPS  LAST
 192.0.2.10  ssh  ●●○    12:00:00
 192.0.2.9   ssh  ●○○    12:00:00
 
 LATEST
 12:00:01  opened    ssh   192.0.2.7    by knock
-
-
-
 
 watcher 4242: 2 attempts under way, 123456 packets, 0 lost, 4 dropped (truncate…
 q quits`,
@@ -62,6 +63,38 @@ test('`WatchView` counts grants down by itself, and never below nothing', () => 
   view.hearStatus(STATUS, 0);
   assert.match(draw(view, 20_000), /192\.0\.2\.7 +5s /);
   assert.match(draw(view, 90_000), /192\.0\.2\.7 +0s /);
+});
+
+test('`WatchView` shows who probes and who is banned, the worst first, with the time that is left', () => {
+  const view = new WatchView(plain);
+  view.hearStatus(
+    { ...STATUS, bans: [...STATUS.bans, { source: '192.0.2.99', remaining_ms: 60_000, via: 'hand' }] },
+    0,
+  );
+  const worst = wireStranger(STRANGERS[0]!);
+  const day = wireTime(NOON - 86_400_000);
+  view.hearStrangers([
+    worst,
+    { ...worst, source: '203.0.113.5', since: day, traps: 0, scans: 0, closed: 1, banned: false },
+  ]);
+  const lines = draw(view, 9000, { columns: 120, rows: 40 }).split('\n');
+  assert.deepEqual(lines.slice(lines.findIndex((line) => line.startsWith('PROBING'))).slice(0, 5), [
+    'PROBING        SINCE       LAST      BANNED  DID                                        TOUCHED',
+    '198.51.100.66  11:00:00    12:00:00  9m 50s  3 traps, 12 tries, 9 scans, 1 wrong knock  tcp/23, tcp/22, tcp/81 and 92 …',
+    '203.0.113.5    2030-01-30  12:00:00  -       1 try, 1 wrong knock                       tcp/23, tcp/22, tcp/81 and 92 …',
+    '192.0.2.99     -           -         51s     hand                                       -',
+    '',
+  ]);
+});
+
+test('`ProbingNews` tells of everybody once, of a ban once more, and forgets the first of too many', () => {
+  const news = new ProbingNews();
+  const worst = wireStranger(STRANGERS[0]!);
+  const free = { ...worst, banned: false };
+  const told = (...strangers: (typeof worst)[]): number => news.hear(strangers).length;
+  assert.deepEqual([told(free), told(free), told(worst), told(worst), told(free), told(worst)], [1, 0, 1, 0, 0, 1]);
+  for (let at = 0; at < 4096; at += 1) told({ ...free, source: `10.0.${at >> 8}.${at & 255}` });
+  assert.equal(told(free), 1);
 });
 
 test('`WatchView` forgets a knock when its door opens, it fails, or nothing more comes', () => {
@@ -97,6 +130,7 @@ test('`WatchView` fills any window exactly, in colour too', () => {
   view.hearStatus(STATUS, 0);
   view.hearEvent(stage('192.0.2.9', 1), 0);
   for (const entry of ENTRIES) view.hearEvent(wireEntry(entry), 0);
+  view.hearStrangers(STRANGERS.map(wireStranger));
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 60 }), (columns, rows) => {
       const lines = view.draw({ columns, rows }, 0, NOON);

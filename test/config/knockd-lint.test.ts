@@ -228,8 +228,13 @@ describe('parseKnockdConf() warns of what knockd swallows', () => {
     ['a single port', sequence('7000'), ['2 w A sequence of a single port is opened by every port scan']],
     [
       'UDP alone',
+      sequence('7000:udp,9:udp,8000:udp'),
+      ['2 w The sequence is UDP alone: its source can be forged, and a scan of UDP ports in random order may open it'],
+    ],
+    [
+      'UDP alone in counting order',
       sequence('7000:udp,9:udp'),
-      ['2 w The sequence is UDP alone: its source can be forged, and only its own ports tell a scan from a knock'],
+      ['2 w A scan of UDP ports in counting order opens this sequence: its steps are UDP alone, and in that order'],
     ],
     [
       'flags for UDP',

@@ -34,8 +34,23 @@ describe('parsePosternToml() warns of', () => {
       '4: A port scan opens this sequence: its ports follow each other without a gap',
     ]);
     assert.deepEqual(lint(door('a', '"udp/7000", "udp/9000", "udp/8000"')), [
-      '4: The sequence is UDP alone: its source can be forged, and only its own ports tell a scan from a knock',
+      '4: The sequence is UDP alone: its source can be forged, and a scan of UDP ports in random order may open it',
     ]);
+    for (const steps of ['"udp/7000", "udp/8000", "udp/9000"', '"udp/9000", "udp/8000"']) {
+      assert.deepEqual(lint(door('a', steps)), [
+        '4: A scan of UDP ports in counting order opens this sequence: its steps are UDP alone, and in that order',
+      ]);
+    }
+  });
+
+  test('flags that let packets knock which make no strays', () => {
+    const warned = lint(door('a', STEPS, 'flags = []\n'));
+    assert.equal(warned.length, 1);
+    assert.match(warned[0]!, /^5: The flags let more knock than a plain SYN: .* may open this door$/);
+    assert.equal(lint(door('a', STEPS, 'flags = ["fin"]\n')).length, 1);
+    assert.equal(lint(door('a', STEPS, 'flags = ["syn"]\n')).length, 1);
+    assert.deepEqual(lint(door('a', STEPS, 'flags = ["syn", "!ack", "!rst", "!fin", "!urg"]\n')), []);
+    assert.doesNotMatch(lint(door('a', '"udp/7000", "udp/9000"', 'flags = ["fin"]\n')).join(), /plain SYN/);
   });
 
   test('counting sequences that allow fewer strays than are asked for', () => {

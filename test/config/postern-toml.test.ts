@@ -345,7 +345,11 @@ describe('parsePosternToml() names a problem with its line and a way out', () =>
       '4: Cannot read the TCP flag "sin"',
       'Write flags such as "syn" or "!ack"; there are fin, syn, rst, psh, ack, urg',
     ],
-    [knock('flags = ["syn", "!syn"]'), '4: The flag "syn" is asked for both ways', 'Keep either "syn" or "!syn"'],
+    [
+      knock('flags = ["syn", "!ack", "!rst", "!fin", "urg", "!urg"]'),
+      '4: The flag "urg" is asked for both ways',
+      'Keep either "urg" or "!urg"',
+    ],
     [
       knock('target = "localhost"'),
       '4: Cannot read the address "localhost"',

@@ -1,11 +1,13 @@
 /**
- * A sweep over all 65,535 ports opens nothing, whatever its order, and whether or not each packet comes twice. Sequences of
- * neighbouring ports are excepted: a sweep in their order is their knock.
+ * A sweep over all 65,535 TCP ports opens nothing, whatever its order, and whether or not each packet comes twice. Excepted are sequences
+ * of neighbouring ports: a sweep in their order is their knock. And UDP has no strays but at steps: steps of UDP alone fall to a sweep of
+ * UDP ports in their order, those that `postern init` makes to none.
  */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Door } from '../../src/core/door.ts';
+import { generateSequence } from '../../src/config/generated-sequence.ts';
+import { type Door, type Protocol, printSteps } from '../../src/core/door.ts';
 import { Engine } from '../../src/core/engine.ts';
 import { address, door, LOCAL, packet } from '../support/knocks.ts';
 
@@ -121,4 +123,67 @@ test('A sweep from many addresses opens no door', () => {
     opened += engine.packet(probe, index / 100).filter((event) => event.type === 'opened').length;
   }
   assert.equal(opened, 0);
+});
+
+/** How often a knock opens in a sweep over these ports, of one protocol after the other. */
+function openings(
+  sequence: string,
+  protocols: readonly Protocol[],
+  order: (ports: Uint16Array) => Uint16Array,
+): number {
+  const own = door(sequence, { window: 1e9 });
+  // Some ports around each step are as many strays as it takes.
+  const near = own.steps.flatMap(({ port }) => [-4, -3, -2, -1, 0, 1, 2, 3, 4].map((by) => port + by));
+  const ports = order(Uint16Array.from(new Set(near)).sort());
+  const engine = new Engine([own], { seed: [1, 2] });
+  engine.setLocalAddresses([LOCAL]);
+  let opened = 0;
+  let now = 0;
+  for (const protocol of protocols) {
+    for (const port of ports) {
+      now += 1;
+      const events = engine.packet(packet(SCANNER, port, { protocol }), now);
+      opened += events.filter(({ type }) => type === 'opened').length;
+    }
+  }
+  return opened;
+}
+
+const up = (ports: Uint16Array): Uint16Array => ports;
+const down = (ports: Uint16Array): Uint16Array => ports.toReversed();
+
+test('Steps of UDP alone in counting order fall to a sweep of UDP ports in that order, and to no other', () => {
+  const counting = '1003:udp,1055:udp,1121:udp';
+  assert.deepEqual([openings(counting, ['udp'], up), openings(counting, ['udp'], down)], [1, 0]);
+  assert.deepEqual([openings(counting, ['tcp'], up), openings(counting, ['tcp'], down)], [0, 0]);
+  const turning = '1055:udp,1003:udp,1121:udp';
+  assert.deepEqual([openings(turning, ['udp'], up), openings(turning, ['udp'], down)], [0, 0]);
+});
+
+test('Neighbouring TCP ports in counting order fall to a sweep in that order', () => {
+  assert.deepEqual([openings('1700,1701,1702', ['tcp'], up), openings('1700,1701,1702', ['tcp'], down)], [1, 0]);
+});
+
+test('A sweep of UDP ports in random order opens three UDP steps once in a while: a sixth of the orders are theirs', () => {
+  const next = random(7);
+  const mixed = (ports: Uint16Array): Uint16Array => {
+    const keys = new Map([...ports].map((port) => [port, next()]));
+    return Uint16Array.from([...ports].sort((x, y) => keys.get(x)! - keys.get(y)!));
+  };
+  let opened = 0;
+  for (let sweep = 0; sweep < 600; sweep += 1) opened += openings('1055:udp,1003:udp,1121:udp', ['udp'], mixed);
+  assert.ok(opened > 60 && opened < 150, String(opened));
+});
+
+test('Knocks as `postern init` makes them fall to no sweep that counts, of TCP, UDP, or one after the other', () => {
+  const next = random(11);
+  for (let round = 0; round < 200; round += 1) {
+    const steps = generateSequence({ length: 6, isTaken: () => false, random: (below) => Math.floor(next() * below) });
+    const sequence = printSteps(steps);
+    for (const order of [up, down]) {
+      for (const protocols of [['tcp'], ['udp'], ['tcp', 'udp'], ['udp', 'tcp']] as const) {
+        assert.equal(openings(sequence, protocols, order), 0, sequence);
+      }
+    }
+  }
 });

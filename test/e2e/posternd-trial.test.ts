@@ -97,6 +97,19 @@ describe('a configuration on trial', { skip }, () => {
     assert.ok(json.steps.length >= 5);
   });
 
+  test('init that does not apply tells what the host’s own firewall would do to the door, as apply would', async () => {
+    await server.exec([
+      'nft',
+      'add table inet host; add chain inet host in { type filter hook input priority 0; policy drop; }',
+    ]);
+    const { status, stderr } = await postern(init(['--no-apply']));
+    assert.equal(status, 0);
+    assert.match(
+      stderr,
+      /^warning: Port tcp\/22 of door "ssh": chain "in" .* refuses a granted client.*\nhint: nft insert rule/,
+    );
+  });
+
   test('init hides the port, the printed knock opens it, and the confirmation keeps it', async () => {
     const trial = start(init());
     await trial.waitForLine(/^In force for 60s/, PATIENCE);
