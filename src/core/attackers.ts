@@ -36,7 +36,7 @@ export interface Attacker {
   readonly doors: readonly string[];
   /** Up to 32 different ports, as they were first touched. */
   readonly ports: readonly PortName[];
-  /** How many different ones, at least. */
+  /** How many different ones: the largest number that a sighting told, so at least so many. */
   readonly distinct: number;
   /** In a list as they are at its time; else as they were at the last deed, or since then at another configuration. */
   readonly points: number;

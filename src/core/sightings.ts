@@ -1,17 +1,20 @@
 /**
  * Who touched what, in the watcher: packets that open a connection to a trap, to a protected port or to a port where nothing is, added
  * up by source between two tellings. Strangers choose how many sources there are, so this is a table of fixed size (sets of four,
- * by a keyed hash): the source of the least weight in a set gives way, and what is not told of is counted.
+ * by a keyed hash): a newcomer takes the place of the source of the least weight in his set when he did more than that lately, by a sketch
+ * (`weight-sketch.ts`) that outlives the tellings. So a flood of forged sources hides nobody who does more than each of them.
  *
  * - A step of a knock is no evidence, nor is a public port.
  * - A retransmission (same source, ports and sequence number) counts once.
- * - How many different ports a source touched is exact up to eight and an estimate beyond (a bitmap, linear counting: Whang et al. 1990).
+ * - How many different ports a source touched is counted over all tellings (`port-tally.ts`).
  */
 
 import { type Address, sameAddress } from './address.ts';
 import { DistinctCount } from './distinct-count.ts';
 import type { Protocol } from './door.ts';
 import { type HashSeed, keyedHash } from './keyed-hash.ts';
+import { PortTally } from './port-tally.ts';
+import { WeightSketch } from './weight-sketch.ts';
 
 /** What kind of port was touched. */
 export type Touch = 'trap' | 'closed' | 'unused';
@@ -30,7 +33,7 @@ export interface Sighting {
   readonly unused: number;
   /** Up to eight of the ports, traps and protected ones first. */
   readonly ports: readonly PortName[];
-  /** How many different ports, at least as many as `ports` has. */
+  /** How many different ports since the watcher began, or at least so many. */
   readonly distinct: number;
 }
 
@@ -43,7 +46,6 @@ const SETS = 256;
 /** Retransmissions that are known again; a SYN is sent again for about two minutes (RFC 6298 § 2, Linux tcp_syn_retries). */
 const RECENT = 8192;
 const RETRANSMITTED_FOR = 130_000;
-const BITS = 64;
 
 const WEIGHTS: Readonly<Record<Touch, number>> = { trap: 5, closed: 2, unused: 1 };
 
@@ -54,8 +56,7 @@ interface Slot {
   unused: number;
   weight: number;
   readonly ports: { protocol: Protocol; port: number; touch: Touch }[];
-  low: number;
-  high: number;
+  distinct: number;
 }
 
 export class Sightings {
@@ -64,12 +65,15 @@ export class Sightings {
   readonly #recent = new Int32Array(RECENT);
   readonly #recentAt = new Float64Array(RECENT).fill(Number.NEGATIVE_INFINITY);
   readonly #sources: DistinctCount;
+  readonly #tally = new PortTally();
+  readonly #lately: WeightSketch;
   #packets = 0;
   #filled = 0;
 
   constructor(seed: HashSeed) {
     this.#seed = seed;
     this.#sources = new DistinctCount(seed);
+    this.#lately = new WeightSketch(seed);
   }
 
   /** Is nothing to be told? */
@@ -93,11 +97,15 @@ export class Sightings {
     if (this.#isRepeat(hash, packet, now)) return false;
     this.#packets++;
     this.#sources.add(source);
-    const slot = this.#slot(hash, source);
+    const weight = WEIGHTS[touch];
+    const lately = this.#lately.add(hash, weight);
+    const distinct = this.#tally.note(hash, source, packet, lately === weight, now);
+    const slot = this.#slot(hash, source, lately);
+    if (!slot) return true;
+    slot.distinct = distinct;
     if (touch === 'trap') slot.traps++;
     else slot[touch]++;
-    slot.weight += WEIGHTS[touch];
-    this.#notePort(slot, touch, packet);
+    notePort(slot.ports, touch, packet);
     return true;
   }
 
@@ -106,6 +114,7 @@ export class Sightings {
     const slots = this.#slots.filter((slot) => slot !== undefined).sort((x, y) => y.weight - x.weight);
     this.#slots.fill(undefined);
     this.#filled = 0;
+    this.#lately.halve();
     return slots.slice(0, MOST_TOLD).map(tell);
   }
 
@@ -134,8 +143,8 @@ export class Sightings {
     return repeat;
   }
 
-  /** The source's slot; a new one takes the place of the least of its set. */
-  #slot(hash: number, source: Address): Slot {
+  /** The source's slot; undefined where others in its set do as much. `weight` is what it did lately. */
+  #slot(hash: number, source: Address, weight: number): Slot | undefined {
     const first = (hash & (SETS - 1)) * WAYS;
     let least = first;
     for (let at = first; at < first + WAYS; at += 1) {
@@ -144,27 +153,28 @@ export class Sightings {
         least = at;
         break;
       }
-      const { a, b, c, d } = slot.source;
-      if (d === source.d && c === source.c && b === source.b && a === source.a) return slot;
+      if (sameAddress(slot.source, source)) {
+        slot.weight = weight;
+        return slot;
+      }
       if (slot.weight < this.#slots[least]!.weight) least = at;
     }
-    if (this.#slots[least] === undefined) this.#filled++;
-    const slot: Slot = { source, traps: 0, closed: 0, unused: 0, weight: 0, ports: [], low: 0, high: 0 };
+    const given = this.#slots[least];
+    if (given && given.weight >= weight) return undefined;
+    if (!given) this.#filled++;
+    const slot: Slot = { source, traps: 0, closed: 0, unused: 0, weight, ports: [], distinct: 0 };
     this.#slots[least] = slot;
     return slot;
   }
+}
 
-  #notePort(slot: Slot, touch: Touch, { protocol, port }: PortName): void {
-    const bit = keyedHash(this.#seed, port, protocol === 'tcp' ? 1 : 2, 0, 2) & (BITS - 1);
-    if (bit < 32) slot.low |= 1 << bit;
-    else slot.high |= 1 << (bit - 32);
-    const { ports } = slot;
-    if (ports.some((known) => known.port === port && known.protocol === protocol)) return;
-    const at = ports.findIndex((known) => WEIGHTS[known.touch] < WEIGHTS[touch]);
-    if (at >= 0) ports.splice(at, 0, { protocol, port, touch });
-    else ports.push({ protocol, port, touch });
-    if (ports.length > MOST_PORTS) ports.pop();
-  }
+/** The ports that weigh most come first, and stay. */
+function notePort(ports: Slot['ports'], touch: Touch, { protocol, port }: PortName): void {
+  if (ports.some((known) => known.port === port && known.protocol === protocol)) return;
+  const at = ports.findIndex((known) => WEIGHTS[known.touch] < WEIGHTS[touch]);
+  if (at >= 0) ports.splice(at, 0, { protocol, port, touch });
+  else ports.push({ protocol, port, touch });
+  if (ports.length > MOST_PORTS) ports.pop();
 }
 
 interface PacketTail {
@@ -172,25 +182,7 @@ interface PacketTail {
   readonly sequence: number;
 }
 
-function tell({ source, traps, closed, unused, ports, low, high }: Slot): Sighting {
-  return {
-    source,
-    traps,
-    closed,
-    unused,
-    ports: ports.map(({ protocol, port }) => ({ protocol, port })),
-    distinct: Math.max(ports.length, ports.length < MOST_PORTS ? 0 : estimate(low, high)),
-  };
-}
-
-/** Linear counting: of `BITS` bits, those still off tell how many things were thrown at them. A full map says many. */
-function estimate(low: number, high: number): number {
-  const off = BITS - ones(low) - ones(high);
-  return Math.round(-BITS * Math.log(Math.max(off, 0.5) / BITS));
-}
-
-function ones(word: number): number {
-  let count = 0;
-  for (let rest = word; rest !== 0; rest &= rest - 1) count += 1;
-  return count;
+function tell({ source, traps, closed, unused, ports, distinct }: Slot): Sighting {
+  const names = ports.map(({ protocol, port }) => ({ protocol, port }));
+  return { source, traps, closed, unused, ports: names, distinct: Math.max(ports.length, distinct) };
 }
