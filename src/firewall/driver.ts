@@ -77,7 +77,10 @@ export interface FirewallDriver {
   open(grant: Grant): Promise<void>;
   /** Ends a grant; sessions are treated as the door's `close` says. Ending what has ended is no error. */
   close(door: string, source: Address): Promise<void>;
-  /** Drops everything from a source until the time is over. Banning again begins anew. */
+  /**
+   * Drops what a source begins, and has begun, until the time is over; where the kernel knows who began, its answers to connections of ours come
+   * in (packets in its name may have banned it). Banning again begins anew.
+   */
   ban(ban: TimedSource): Promise<void>;
   unban(source: Address): Promise<void>;
   /** Opens every door for a source until the time is over, whatever bans say. Allowing again begins anew. */

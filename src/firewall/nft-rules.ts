@@ -11,8 +11,9 @@
  * - Sets outlive reloads: `open4_DOOR` and `open6_DOOR` (grants; every element has a time of its own), `ban4` and `ban6`, `allow4` and
  *   `allow6`, `live4` and `live6` (sessions older than the guard). IPv6 is kept by network. What the guard no longer has is deleted by name.
  * - A guard that only observes has sets, and no rule that drops: it guards no port.
- * - `cut` and `kill` doors are asked before `ct state established`, for the client's direction only, so that answers to our own
- *   connections come in on any port.
+ * - Answers to connections that we (or who is behind us) have begun pass first, on any port and from banned sources too: a ban is for what its
+ *   source begins, and anybody can have our own resolver banned by packets in its name. ICMP errors about such connections are answers.
+ * - `cut` and `kill` doors are asked before `ct state established`, for the client's direction only.
  * - A tarpit is in `nft-tarpit.ts`: chains of its own, and one way out of the ban.
  * - Faces: what is refused ends in one chain for each protocol, which answers as `closed-port.ts` says. `mirror` hands new TCP connections to
  *   port 1 instead, where nobody listens, so that the host answers by itself. Not UDP: a redirected flow stays redirected after a knock.
@@ -190,6 +191,12 @@ export function checkGuard(guard: Guard): void {
   }
 }
 
+/**
+ * Comes before the ban: what we have begun ourselves is answered by whom we asked, though packets in his name have banned him. A packet that
+ * conntrack does not know has no direction, and is judged as one that begins something.
+ */
+const ANSWERS = 'ct direction reply return';
+
 /** What a refused packet meets: one chain for each protocol. */
 function closedChains(guard: Guard): Chain[] {
   const udp = { 4: answersOf(guard, 4).udp, 6: answersOf(guard, 6).udp };
@@ -287,7 +294,7 @@ function baseChain(guard: Guard, segments: readonly PortSegment[]): Chain {
   return {
     name: 'prerouting',
     head: ['type filter hook prerouting priority mangle; policy accept;'],
-    rules: ['iif "lo" return', ...(guard.observe ? [] : rules)],
+    rules: ['iif "lo" return', ...(guard.observe ? [] : [ANSWERS, ...rules])],
   };
 }
 

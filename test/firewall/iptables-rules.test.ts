@@ -67,6 +67,7 @@ describe('the text of the guard', () => {
 -I PREROUTING 1 -j POSTERN
 -A POSTERN -i lo -j RETURN
 -A POSTERN -m set --match-set postern-allow4 src -j RETURN
+-A POSTERN -m conntrack --ctdir REPLY -j RETURN
 -A POSTERN -m set --match-set postern-ban4 src -j DROP
 -A POSTERN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
 -A POSTERN -p tcp -m tcp --dport 22 -g POSTERN-tcp-22

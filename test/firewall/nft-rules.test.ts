@@ -96,6 +96,7 @@ table inet postern {
   chain prerouting {
     type filter hook prerouting priority mangle; policy accept;
     iif "lo" return
+    ct direction reply return
     ip saddr @ban4 goto banned
     ip6 saddr & ffff:ffff:ffff:ffff:: @ban6 goto banned
     ct state established,related return
