@@ -18,7 +18,7 @@ import { printPrefix, widestPrefixes } from '../core/policy.ts';
 import { iptablesTarget } from './answers.ts';
 import { answersOf, isSilent, type TcpAnswer, tcpAnswers } from './closed-port.ts';
 import type { Guard } from './driver.ts';
-import { allowSetName, banSetName, liveSetName, openSetName } from './ipset.ts';
+import { allowSetName, banSetName, liveSetName, openSetName, triedSetName } from './ipset.ts';
 import { guardedSegments, type PortSegment } from './port-segments.ts';
 
 const CHAIN = 'POSTERN';
@@ -167,6 +167,7 @@ function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
       // For the client's direction only.
       ...(cut.length > 0 ? [`-m conntrack --ctdir ORIGINAL -j ${CHAIN}-cut`] : []),
       '-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN',
+      ...(guard.observe ? [] : trapRules(guard, version)),
       ...toSegments(segments),
     ],
   };
@@ -181,10 +182,23 @@ function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
   for (const segment of segments) chains[chainOf(segment)] = segmentRules(segment, version, answer);
   const answered = [`-j MARK --set-xmark ${MARK}`, '-j ACCEPT'];
   for (const protocol of ['tcp', 'udp'] as const) {
-    chains[`${CHAIN}-closed-${protocol}`] = answer && !isSilent(guard, protocol) ? answered : ['-j DROP'];
+    const verdict = answer && !isSilent(guard, protocol) ? answered : ['-j DROP'];
+    chains[`${CHAIN}-closed-${protocol}`] = [tried(protocol, version), ...verdict];
   }
   if (answer) chains[`${CHAIN}-reset`] = answered;
   return chains;
+}
+
+/** Writes down what no capture sees (`nft-tried.ts`), and lets it go on to its verdict. */
+function tried(protocol: 'tcp' | 'udp', version: Family): string {
+  const which = protocol === 'tcp' ? '-p tcp -m tcp --tcp-flags SYN,RST,ACK ACK ' : '';
+  return `${which}-j SET --add-set ${triedSetName(version)} src,dst`;
+}
+
+function trapRules({ traps = [] }: Guard, version: Family): string[] {
+  return traps
+    .filter(({ protocol }) => protocol === 'tcp')
+    .map((trap) => `${LOCAL} ${tried('tcp', version).replace('-m tcp', `-m tcp --dport ${portsText(trap)}`)}`);
 }
 
 /** Lets go on whom no ban holds up: loopback, the trusted, and who is allowed for a while. */
@@ -283,6 +297,6 @@ function chainOf({ protocol, first, last }: PortSegment): string {
   return `${CHAIN}-${protocol}-${first === last ? first : `${first}-${last}`}`;
 }
 
-function portsText({ first, last }: PortSegment): string {
+function portsText({ first, last }: Pick<PortSegment, 'first' | 'last'>): string {
   return first === last ? `${first}` : `${first}:${last}`;
 }

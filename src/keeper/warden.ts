@@ -44,6 +44,7 @@ import {
   changedFixedParts,
   countDoors,
   doorNamed,
+  guardOf,
   interfacesOf,
   type NativeDoor,
   nativeDoors,
@@ -317,9 +318,8 @@ export class Warden implements Controlled {
     return () => void this.#listeners.delete(heard);
   }
 
-  #guard({ doors, firewall, allow, mode }: PosternConfig = this.#config, face: Face = this.#face): Guard {
-    const observe = mode === 'observe';
-    return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: allow, observe, ...this.#tarpit.guarded(), ...face };
+  #guard(config: PosternConfig = this.#config, face: Face = this.#face): Guard {
+    return { ...guardOf(config), ...this.#tarpit.guarded(), ...face };
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {

@@ -129,7 +129,9 @@ COMMIT
 -A POSTERN-tcp-22 -g POSTERN-closed-tcp
 -A POSTERN-tcp-2222 -m addrtype --dst-type UNICAST -m addrtype --dst-type UNICAST --limit-iface-in -j RETURN
 -A POSTERN-tcp-2222 -g POSTERN-closed-tcp
+-A POSTERN-closed-tcp -p tcp -m tcp --tcp-flags SYN,RST,ACK ACK -j SET --add-set postern-tried4 src,dst
 -A POSTERN-closed-tcp -j DROP
+-A POSTERN-closed-udp -j SET --add-set postern-tried4 src,dst
 -A POSTERN-closed-udp -j DROP
 COMMIT
 `,
