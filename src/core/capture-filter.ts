@@ -7,7 +7,8 @@
  *
  * To a destination that counts (a local address or a door's target) pass:
  * - bare SYNs to ports that are not public, or are a step or watched, because a stray has to cost the attempt it belongs to (the engine
- *   knows the public ports, too: here they only save work);
+ *   knows the public ports, too: here they only save work); where ports are watched, all that has neither ACK nor RST instead, which is the probes
+ *   of scanners besides, and nothing that an open connection sends;
  * - other TCP packets to a port and with flags that some door counts;
  * - UDP to a port that is a step, or watched: answers to our own traffic land on all the others;
  * - IPv6 with an extension header in front, whatever is behind it: the decoder walks and counts it.
@@ -45,7 +46,7 @@ export interface CaptureFilterInput {
   readonly addresses: readonly Address[] | 'any';
   /** Ports with a listener of their own: a SYN there is no stray. UDP needs none: only steps pass. */
   readonly publicPorts: { readonly tcp: readonly number[] };
-  /** Ports whose visitors are told of: bare SYNs and datagrams to them pass, public or not. */
+  /** Ports whose visitors are told of: SYNs, FIN, NULL and Xmas probes, and datagrams to them pass, public or not. */
   readonly watched?: readonly PortRange[];
   /** False to leave IPv6 packets out altogether. */
   readonly ipv6: boolean;
@@ -227,15 +228,16 @@ function writePorts(input: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>)
     ...(udpPorts.length > 0 ? [at(udp), plain(OPCODES.ldhInd, 2), ...branch(udpPorts, DROP)] : []),
     at(tcp),
     plain(OPCODES.ldbInd, 13),
-    plain(OPCODES.andK, SYN | ACK | RST | FIN),
-    jump(OPCODES.jeqK, SYN, syn, undefined),
+    ...(input.watched
+      ? [plain(OPCODES.andK, ACK | RST), jump(OPCODES.jeqK, 0, syn, undefined)]
+      : [plain(OPCODES.andK, SYN | ACK | RST | FIN), jump(OPCODES.jeqK, SYN, syn, undefined)]),
     ...(relaxed.has('ports') ? [goto(PASS)] : writeFlagGroups(input.doors, relaxed.has('flags'))),
     at(syn),
     ...(exclude.length > 0 ? [plain(OPCODES.ldhInd, 2), ...branch(casesOf(exclude, DROP), PASS)] : [goto(PASS)]),
   ];
 }
 
-/** TCP ports whose bare SYNs are left out. */
+/** TCP ports whose SYNs are left out. */
 function excludedPorts(input: CaptureFilterInput, relaxed: ReadonlySet<Relaxation>): number[] {
   const { doors, publicPorts } = input;
   if (relaxed.has('public ports')) return [];

@@ -51,6 +51,14 @@ export function isBareSyn(bits: number): boolean {
   return (bits & (SYN | ACK | RST | FIN)) === SYN;
 }
 
+/**
+ * A TCP packet that belongs to no connection, by its flags alone: every packet of one but the first carries ACK or RST (RFC 9293 § 3.10.7).
+ * A SYN, and what scanners send instead: FIN, nothing at all, FIN with PSH and URG ("Xmas"), SYN with FIN.
+ */
+export function isUnconnected(bits: number): boolean {
+  return (bits & (ACK | RST)) === 0;
+}
+
 /** The knockd notation of a sequence: `7000:tcp,8000:udp`. */
 export function printSteps(steps: readonly Step[]): string {
   return steps.map((step) => `${step.port}:${step.protocol}`).join(',');

@@ -8,7 +8,8 @@
  */
 
 import type { Address } from '../core/address.ts';
-import type { DoorPolicy, Prefix } from '../core/policy.ts';
+import type { Protocol } from '../core/door.ts';
+import type { DoorPolicy, PortRange, Prefix } from '../core/policy.ts';
 import type { HostAnswers } from './answers.ts';
 
 /**
@@ -36,6 +37,8 @@ export interface Guard {
    * Without it they are dropped. For nftables and iptables; other drivers take no notice.
    */
   readonly tarpit?: number;
+  /** Ports whose visitors are written down (`tried()`), and nothing else done to them. */
+  readonly traps?: readonly PortRange[];
 }
 
 export interface Grant {
@@ -53,6 +56,18 @@ export interface TimedSource {
   /** In answers of `list()`, an IPv6 source is the first address of its network. */
   readonly source: Address;
   /** Milliseconds from now; `Infinity` in answers of `list()` where none is kept. */
+  readonly remaining: number;
+}
+
+/**
+ * What the capture cannot tell from traffic, and the firewall can: a datagram to a protected port that was refused, or an ACK of no session to a
+ * protected port or a trap.
+ */
+export interface Try {
+  readonly source: Address;
+  readonly protocol: Protocol;
+  readonly port: number;
+  /** Milliseconds until the firewall forgets it, a minute after the first packet. */
   readonly remaining: number;
 }
 
@@ -79,7 +94,10 @@ export interface FirewallDriver {
   open(grant: Grant): Promise<void>;
   /** Ends a grant; sessions are treated as the door's `close` says. Ending what has ended is no error. */
   close(door: string, source: Address): Promise<void>;
-  /** Drops everything from a source until the time is over. Banning again begins anew. */
+  /**
+   * Drops what a source begins, and has begun, until the time is over; where the kernel knows who began, its answers to connections of ours come
+   * in (packets in its name may have banned it). Banning again begins anew.
+   */
   ban(ban: TimedSource): Promise<void>;
   unban(source: Address): Promise<void>;
   /** Opens every door for a source until the time is over, whatever bans say. Allowing again begins anew. */
@@ -87,6 +105,8 @@ export interface FirewallDriver {
   disallow(source: Address): Promise<void>;
   /** What stands in the kernel now, to be reconciled with what should. */
   list(): Promise<Standing>;
+  /** What was tried in vain within the last minute, each source and port once, of a bounded number. Not every firewall can tell. */
+  tried?(): Promise<readonly Try[]>;
   /** Takes guard and grants away altogether: every port is as if we had never been. */
   remove(): Promise<void>;
   /** Calls `lost` when somebody else removed or changed the guard; the keeper installs it again. */

@@ -9,28 +9,30 @@ import {
   banSetName,
   createSessions,
   createSources,
+  createTries,
   liveSetName,
   openSetName,
   parseElements,
   type SetHeader,
   SWAP_SET,
+  triedSetName,
 } from './ipset.ts';
 import { elementsOf, ipset, isMissingSet, restoreSets } from './ipset-tool.ts';
 
 export interface SetPlan {
   readonly name: string;
   readonly version: Family;
-  /** Sources, or sessions. */
-  readonly sources: boolean;
+  readonly holds: 'sources' | 'sessions' | 'tries';
 }
 
 /** Every set that the guard needs. */
 export function setsOf(guard: Guard): SetPlan[] {
   return ([4, 6] as const).flatMap((version) => [
-    { name: banSetName(version), version, sources: true },
-    { name: allowSetName(version), version, sources: true },
-    { name: liveSetName(version), version, sources: false },
-    ...guard.doors.map(({ name }) => ({ name: openSetName(name, version), version, sources: true })),
+    { name: banSetName(version), version, holds: 'sources' as const },
+    { name: allowSetName(version), version, holds: 'sources' as const },
+    { name: liveSetName(version), version, holds: 'sessions' as const },
+    { name: triedSetName(version), version, holds: 'tries' as const },
+    ...guard.doors.map(({ name }) => ({ name: openSetName(name, version), version, holds: 'sources' as const })),
   ]);
 }
 
@@ -38,8 +40,8 @@ export function setsOf(guard: Guard): SetPlan[] {
 export async function makeSets(guard: Guard, sets: readonly SetPlan[], headers: readonly SetHeader[]): Promise<void> {
   const standing = new Map(headers.map((header) => [header.name, header]));
   const other = sets.filter(
-    ({ name, version, sources }) =>
-      sources && version === 6 && (standing.get(name)?.netmask ?? guard.ipv6Prefix) !== guard.ipv6Prefix,
+    ({ name, version, holds }) =>
+      holds === 'sources' && version === 6 && (standing.get(name)?.netmask ?? guard.ipv6Prefix) !== guard.ipv6Prefix,
   );
   const members = await elementsOf(other.map(({ name }) => name));
   const lines = other.flatMap(({ name }) => [
@@ -55,9 +57,10 @@ export async function makeSets(guard: Guard, sets: readonly SetPlan[], headers: 
     `swap ${SWAP_SET} ${name}`,
     `destroy ${SWAP_SET}`,
   ]);
-  for (const { name, version, sources } of sets) {
+  for (const { name, version, holds } of sets) {
     if (other.some((each) => each.name === name)) continue;
-    lines.push(sources ? createSources(name, version, guard.ipv6Prefix) : createSessions(name, version));
+    if (holds === 'sources') lines.push(createSources(name, version, guard.ipv6Prefix));
+    else lines.push(holds === 'sessions' ? createSessions(name, version) : createTries(name, version));
   }
   await restoreSets(lines);
 }

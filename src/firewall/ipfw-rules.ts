@@ -3,6 +3,7 @@
  *
  * - Rules are prepared in a disabled set and change places with those in force by `set swap`, which is one step. Their numbers come before
  *   the administrator's: first match wins. They deny, or skip to the next number; nothing is allowed by them.
+ * - No state is kept, so a ban drops its source's answers to our own connections, too.
  * - A table for each door, `postern_DOOR`, IPv4 and IPv6 in one; the value of an entry is its end in seconds since 1970, for lists:
  *   ipfw itself ends nothing.
  * - `keep` doors refuse only what begins a session, so that no reload and no closing touches one. `cut` and `kill` doors refuse all; the

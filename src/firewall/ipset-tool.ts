@@ -1,7 +1,7 @@
 /** ipset run for the iptables driver. Rejects with a `FirewallError` that says what ipset said. */
 
-import { FirewallError } from './driver.ts';
-import { isOurSet, parseElements, parseSavedSets, type SetElement } from './ipset.ts';
+import { FirewallError, type Try } from './driver.ts';
+import { isOurSet, parseElements, parseSavedSets, parseTries, type SetElement, triedSetName } from './ipset.ts';
 import { runTool } from './tool.ts';
 
 const LIST_TRIES = 3;
@@ -19,6 +19,16 @@ export async function elementsOf(names: readonly string[]): Promise<SetElement[]
     const seen = new Set(parseSavedSets(text));
     if (names.every((name) => seen.has(name))) return parseElements(text);
     if (turn === LIST_TRIES) throw new FirewallError('ipset lists only some of the sets');
+  }
+}
+
+/** What is in the sets of tries; nothing where there is no guard. */
+export async function triesIn(): Promise<readonly Try[]> {
+  try {
+    return parseTries(await ipset(['-output', 'save', '-'], `list ${triedSetName(4)}\nlist ${triedSetName(6)}\n`));
+  } catch (error) {
+    if (isMissingSet(error)) return [];
+    throw error;
   }
 }
 

@@ -10,7 +10,9 @@
 
 import { createHash } from 'node:crypto';
 import { type Address, type Family, parseAddress, printAddress } from '../core/address.ts';
+import type { Try } from './driver.ts';
 import { commentText } from './nfnetlink.ts';
+import { TRIED_FOR, TRIED_SIZE } from './nft-tried.ts';
 
 export const SETS = 'postern';
 /** Elements of one set, at most; memory is taken by what is in it. */
@@ -69,6 +71,16 @@ export function liveSetName(version: Family): string {
   return `${SETS}-live${version}`;
 }
 
+/** What was tried in vain, for a minute: `nft-tried.ts` says what and why. */
+export function triedSetName(version: Family): string {
+  return `${SETS}-tried${version}`;
+}
+
+/** Of our sets: not one of sessions, or of tries. */
+export function holdsSources(name: string): boolean {
+  return !/^postern-(?:live|tried)[46]$/.test(name);
+}
+
 export function isOurSet(name: string): boolean {
   return /^postern[46]?-/.test(name);
 }
@@ -81,6 +93,24 @@ export function createSources(name: string, version: Family, prefix: number): st
 
 export function createSessions(name: string, version: Family): string {
   return `create ${name} hash:ip,port family ${familyName(version)} timeout 0 comment maxelem ${SET_SIZE}`;
+}
+
+/** The kernel adds to it; one that is full forgets some other try. */
+export function createTries(name: string, version: Family): string {
+  const bounds = `timeout ${TRIED_FOR / 1000} maxelem ${TRIED_SIZE} forceadd`;
+  return `create ${name} hash:ip,port family ${familyName(version)} ${bounds}`;
+}
+
+/** What `ipset save` prints of tries. */
+export function parseTries(text: string): Try[] {
+  return [...text.matchAll(/^(?:ipset> )*add \S+ ([0-9a-fA-F.:]+),(tcp|udp):(\d+) timeout (\d+)/gm)].flatMap(
+    (match) => {
+      const source = parseAddress(match[1]!);
+      if (source === undefined) return [];
+      const protocol = match[2] === 'tcp' ? 'tcp' : 'udp';
+      return [{ source, protocol, port: Number(match[3]), remaining: Number(match[4]) * 1000 } as const];
+    },
+  );
 }
 
 /** The line that puts a source in, or begins its time anew. Rounds up to whole seconds. */

@@ -4,6 +4,8 @@
  * - A chain of ours is the first rule of mangle PREROUTING: after conntrack, before every DNAT and every filter. It drops, and lets go
  *   on; it never accepts what it guards. Each table's part is one commit, which the kernel takes as a whole: chains are emptied
  *   and filled again in it, so that a reload has no moment without rules.
+ * - Answers to connections that we (or who is behind us) have begun pass first, on any port and from banned sources too: a ban is for what its
+ *   source begins, and anybody can have our own resolver banned by packets in its name. ICMP errors about such connections are answers.
  * - mangle can not refuse, only drop. What is to be answered (all faces but `drop`, sessions of `kill` doors) leaves mangle at once with a mark,
  *   past everybody else's mangle rules; the first rules of filter answer it, nat leads it to port 1, and a drop in the security
  *   table, which comes after filter, stops what a foreign rule before ours has accepted: marked packets never reach anybody.
@@ -16,7 +18,7 @@ import { printPrefix, widestPrefixes } from '../core/policy.ts';
 import { iptablesTarget } from './answers.ts';
 import { answersOf, isSilent, type TcpAnswer, tcpAnswers } from './closed-port.ts';
 import type { Guard } from './driver.ts';
-import { allowSetName, banSetName, liveSetName, openSetName } from './ipset.ts';
+import { allowSetName, banSetName, liveSetName, openSetName, triedSetName } from './ipset.ts';
 import { guardedSegments, type PortSegment } from './port-segments.ts';
 
 const CHAIN = 'POSTERN';
@@ -25,6 +27,12 @@ const MARK = '0x20000000/0x20000000';
 const PIT = `${CHAIN}-pit`;
 const LOCAL = '-m addrtype --dst-type LOCAL';
 const REMOTE = '-m addrtype ! --dst-type LOCAL';
+
+/**
+ * Comes before the ban, and before what is left of it in filter: answers to what we have begun. A packet that conntrack does not know has no
+ * direction, and is judged as one that begins something.
+ */
+const ANSWERS = '-m conntrack --ctdir REPLY -j RETURN';
 
 /** The hooks where our chain comes first, by table; the order in which parts are put in force. */
 const HOOKS: Readonly<Record<string, readonly string[]>> = {
@@ -115,7 +123,7 @@ export function guardText(
   if (answer || pit !== undefined) {
     parts.set('filter', {
       [CHAIN]: [...ledToPit, ...(answer ? [...marked(guard), ...refusals(guard, version)] : [])],
-      ...(pit !== undefined && { [PIT]: [...trusted(guard, version), `${REMOTE} -j DROP`] }),
+      ...(pit !== undefined && { [PIT]: [ANSWERS, ...trusted(guard, version), `${REMOTE} -j DROP`] }),
     });
   }
   const mirrored = answer && guard.face === 'mirror';
@@ -154,10 +162,12 @@ function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
   const chains: Record<string, readonly string[]> = {
     [CHAIN]: [
       ...trusted(guard, version),
+      ANSWERS,
       ...(guard.observe ? [] : [`-m set --match-set ${banSetName(version)} src ${ban}`]),
-      // For the client's direction only: answers to our own connections come in on any port.
+      // For the client's direction only.
       ...(cut.length > 0 ? [`-m conntrack --ctdir ORIGINAL -j ${CHAIN}-cut`] : []),
       '-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN',
+      ...(guard.observe ? [] : trapRules(guard, version)),
       ...toSegments(segments),
     ],
   };
@@ -172,10 +182,23 @@ function mangleChains(guard: Guard, version: Family, answer: boolean): Chains {
   for (const segment of segments) chains[chainOf(segment)] = segmentRules(segment, version, answer);
   const answered = [`-j MARK --set-xmark ${MARK}`, '-j ACCEPT'];
   for (const protocol of ['tcp', 'udp'] as const) {
-    chains[`${CHAIN}-closed-${protocol}`] = answer && !isSilent(guard, protocol) ? answered : ['-j DROP'];
+    const verdict = answer && !isSilent(guard, protocol) ? answered : ['-j DROP'];
+    chains[`${CHAIN}-closed-${protocol}`] = [tried(protocol, version), ...verdict];
   }
   if (answer) chains[`${CHAIN}-reset`] = answered;
   return chains;
+}
+
+/** Writes down what no capture sees (`nft-tried.ts`), and lets it go on to its verdict. */
+function tried(protocol: 'tcp' | 'udp', version: Family): string {
+  const which = protocol === 'tcp' ? '-p tcp -m tcp --tcp-flags SYN,RST,ACK ACK ' : '';
+  return `${which}-j SET --add-set ${triedSetName(version)} src,dst`;
+}
+
+function trapRules({ traps = [] }: Guard, version: Family): string[] {
+  return traps
+    .filter(({ protocol }) => protocol === 'tcp')
+    .map((trap) => `${LOCAL} ${tried('tcp', version).replace('-m tcp', `-m tcp --dport ${portsText(trap)}`)}`);
 }
 
 /** Lets go on whom no ban holds up: loopback, the trusted, and who is allowed for a while. */
@@ -274,6 +297,6 @@ function chainOf({ protocol, first, last }: PortSegment): string {
   return `${CHAIN}-${protocol}-${first === last ? first : `${first}-${last}`}`;
 }
 
-function portsText({ first, last }: PortSegment): string {
+function portsText({ first, last }: Pick<PortSegment, 'first' | 'last'>): string {
   return first === last ? `${first}` : `${first}:${last}`;
 }

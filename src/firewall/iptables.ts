@@ -23,6 +23,7 @@ import {
   type Guard,
   type Standing,
   type TimedSource,
+  type Try,
 } from './driver.ts';
 import { forgetSessions, makeSets, setsOf } from './guard-sets.ts';
 import { GuardWatches } from './guard-watch.ts';
@@ -33,13 +34,14 @@ import {
   allowSetName,
   banSetName,
   doorOfSetName,
+  holdsSources,
   isOurSet,
   LONGEST,
   liveSetName,
   openSetName,
   parseHeaders,
 } from './ipset.ts';
-import { elementsOf, ipset, isMissingSet, ourSets, restoreSets } from './ipset-tool.ts';
+import { elementsOf, ipset, isMissingSet, ourSets, restoreSets, triesIn } from './ipset-tool.ts';
 import { answers, guardedPorts, guardText, parseStanding, removalText, type StandingTable } from './iptables-rules.ts';
 import { Lane } from './lane.ts';
 import { checkGuard } from './nft-rules.ts';
@@ -175,7 +177,7 @@ class IptablesDriver implements FirewallDriver {
       const bans: TimedSource[] = [];
       const allowed: TimedSource[] = [];
       const doors = this.#guard?.doors.map(({ name }) => name) ?? [];
-      const names = (await ourSets()).filter((name) => !name.startsWith(liveSetName(4).slice(0, -1)));
+      const names = (await ourSets()).filter(holdsSources);
       for (const { set, source, remaining, comment } of await elementsOf(names)) {
         const opened = doorOfSetName(set, doors);
         if (opened) grants.push({ door: opened.door, source, remaining, comment });
@@ -186,6 +188,10 @@ class IptablesDriver implements FirewallDriver {
     } catch (error) {
       throw refusal('Cannot list the grants', error);
     }
+  }
+
+  tried(): Promise<readonly Try[]> {
+    return triesIn();
   }
 
   remove(): Promise<void> {

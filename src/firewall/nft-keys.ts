@@ -1,6 +1,7 @@
 /** Addresses as the bytes that key an nftables set: network order, 4 of IPv4, 16 of IPv6. */
 
 import { type Address, type Family, family, ipv4 } from '../core/address.ts';
+import type { Protocol } from '../core/door.ts';
 
 export function keyOf(address: Address): Uint8Array {
   const { a, b, c, d } = address;
@@ -23,4 +24,14 @@ export function addressOf(key: Uint8Array, version: Family): Address | undefined
 export function portOfSessionKey(key: Uint8Array, version: Family): number {
   const at = version === 4 ? 8 : 20;
   return ((key[at] ?? 0) << 8) | (key[at + 1] ?? 0);
+}
+
+/** What was tried, of a key in a set of tries: its address, protocol and port, each filled up to four bytes. */
+export function triedOf(
+  key: Uint8Array,
+  version: Family,
+): { readonly protocol: Protocol; readonly port: number } | undefined {
+  const at = version === 4 ? 4 : 16;
+  const protocol = key[at] === 6 ? 'tcp' : key[at] === 17 ? 'udp' : undefined;
+  return protocol && { protocol, port: ((key[at + 4] ?? 0) << 8) | (key[at + 5] ?? 0) };
 }

@@ -11,8 +11,10 @@
  * - Sets outlive reloads: `open4_DOOR` and `open6_DOOR` (grants; every element has a time of its own), `ban4` and `ban6`, `allow4` and
  *   `allow6`, `live4` and `live6` (sessions older than the guard). IPv6 is kept by network. What the guard no longer has is deleted by name.
  * - A guard that only observes has sets, and no rule that drops: it guards no port.
- * - `cut` and `kill` doors are asked before `ct state established`, for the client's direction only, so that answers to our own
- *   connections come in on any port.
+ * - Answers to connections that we (or who is behind us) have begun pass first, on any port and from banned sources too: a ban is for what its
+ *   source begins, and anybody can have our own resolver banned by packets in its name. ICMP errors about such connections are answers.
+ * - `cut` and `kill` doors are asked before `ct state established`, for the client's direction only.
+ * - What is refused, and seen by no capture, is written down: `nft-tried.ts`.
  * - A tarpit is in `nft-tarpit.ts`: chains of its own, and one way out of the ban.
  * - Faces: what is refused ends in one chain for each protocol, which answers as `closed-port.ts` says. `mirror` hands new TCP connections to
  *   port 1 instead, where nobody listens, so that the host answers by itself. Not UDP: a redirected flow stays redirected after a knock.
@@ -24,6 +26,7 @@ import { nftStatement } from './answers.ts';
 import { answersOf, type TcpAnswer, tcpAnswers } from './closed-port.ts';
 import { FirewallError, type Guard } from './driver.ts';
 import { pitChains, releasedToPit } from './nft-tarpit.ts';
+import { trapRules, triedRules, triedSetText } from './nft-tried.ts';
 import { guardedSegments, type PortSegment } from './port-segments.ts';
 
 export const TABLE = 'postern';
@@ -116,7 +119,7 @@ export function guardRules(
     ...FAMILIES.flatMap((version) => segments.map((segment) => segmentChain(segment, version, guard.ipv6Prefix))),
     ...FAMILIES.flatMap((version) => [
       dispatchChain('cut', version, segments.filter(isCut)),
-      dispatchChain('ports', version, segments),
+      dispatchChain('ports', version, segments, guard.traps),
     ]),
     baseChain(guard, segments),
     ...(guard.face === 'mirror' && !guard.observe ? mirrorChains(segments, guard.ipv6Prefix) : []),
@@ -130,6 +133,7 @@ export function guardRules(
       set(banSet(version), addressType(version), 'dynamic,timeout', SET_SIZE),
       set(allowSet(version), addressType(version), 'dynamic,timeout', SET_SIZE),
       liveSetText(version, live),
+      triedSetText(version),
     ]),
     ...guard.doors.flatMap((door) =>
       FAMILIES.map((version) => set(openSet(door.name, version), addressType(version), 'dynamic,timeout', SET_SIZE)),
@@ -190,12 +194,18 @@ export function checkGuard(guard: Guard): void {
   }
 }
 
+/**
+ * Comes before the ban: what we have begun ourselves is answered by whom we asked, though packets in his name have banned him. A packet that
+ * conntrack does not know has no direction, and is judged as one that begins something.
+ */
+const ANSWERS = 'ct direction reply return';
+
 /** What a refused packet meets: one chain for each protocol. */
 function closedChains(guard: Guard): Chain[] {
   const udp = { 4: answersOf(guard, 4).udp, 6: answersOf(guard, 6).udp };
   return [
-    chain('closed_tcp', tcpAnswers(guard).flatMap(answerRules)),
-    chain('closed_udp', answerRules({ to: 'any', answer: udp })),
+    chain('closed_tcp', [...triedRules('tcp'), ...tcpAnswers(guard).flatMap(answerRules)]),
+    chain('closed_udp', [...triedRules('udp'), ...answerRules({ to: 'any', answer: udp })]),
   ];
 }
 
@@ -264,7 +274,12 @@ function portsText({ first, last }: PortSegment): string {
   return first === last ? String(first) : `${first}-${last}`;
 }
 
-function dispatchChain(kind: 'ports' | 'cut', version: Family, segments: readonly PortSegment[]): Chain {
+function dispatchChain(
+  kind: 'ports' | 'cut',
+  version: Family,
+  segments: readonly PortSegment[],
+  traps: Guard['traps'] = [],
+): Chain {
   const rules = (['tcp', 'udp'] as const).flatMap((protocol) => {
     const mine = segments.filter((segment) => segment.protocol === protocol);
     const ranges = mine.filter(({ first, last }) => first !== last);
@@ -273,7 +288,7 @@ function dispatchChain(kind: 'ports' | 'cut', version: Family, segments: readonl
       ...ranges.map((range) => `${protocol} dport ${portsText(range)} goto ${segmentName(range, version)}`),
     ];
   });
-  return chain(`${kind}${version}`, ['jump trusted', ...rules]);
+  return chain(`${kind}${version}`, ['jump trusted', ...trapRules(version, traps), ...rules]);
 }
 
 function baseChain(guard: Guard, segments: readonly PortSegment[]): Chain {
@@ -287,7 +302,7 @@ function baseChain(guard: Guard, segments: readonly PortSegment[]): Chain {
   return {
     name: 'prerouting',
     head: ['type filter hook prerouting priority mangle; policy accept;'],
-    rules: ['iif "lo" return', ...(guard.observe ? [] : rules)],
+    rules: ['iif "lo" return', ...(guard.observe ? [] : [ANSWERS, ...rules])],
   };
 }
 

@@ -24,7 +24,8 @@ export function pitChains({ tarpit, observe }: Guard, banned: readonly string[])
   const base = (name: string, type: string, priority: number): Chain => ({
     name,
     head: [`type ${type} hook prerouting priority ${priority}; policy accept;`],
-    rules: ['iif "lo" return', ...banned.map((match) => `${match} goto ${name}_banned`)],
+    // The ban is not for answers to what we have begun; nat never asks of them.
+    rules: ['iif "lo" return', 'ct direction reply return', ...banned.map((match) => `${match} goto ${name}_banned`)],
   });
   return [
     { name: 'pit_banned', head: [], rules: ['jump trusted', `${HELD} redirect to :${tarpit}`] },

@@ -22,10 +22,11 @@ import {
   type Guard,
   type Standing,
   type TimedSource,
+  type Try,
 } from './driver.ts';
 import { blockIn } from './guarded.ts';
 import { decodeNames, type ElementChange, elementBytes, NFT, renewal } from './nfnetlink.ts';
-import { addressOf, keyOf, portOfSessionKey } from './nft-keys.ts';
+import { addressOf, keyOf, portOfSessionKey, triedOf } from './nft-keys.ts';
 import {
   allowSet,
   banSet,
@@ -42,6 +43,7 @@ import {
   TABLE,
 } from './nft-rules.ts';
 import { monitorNft, NftSocket } from './nft-socket.ts';
+import { triedSet } from './nft-tried.ts';
 import { portSegments } from './port-segments.ts';
 import { liveSessions, resetSessions } from './sessions.ts';
 
@@ -180,6 +182,18 @@ class NftablesDriver implements FirewallDriver {
     } catch (error) {
       throw refusal('Cannot list the grants', error);
     }
+  }
+
+  async tried(): Promise<readonly Try[]> {
+    const tries: Try[] = [];
+    for (const version of [4, 6] as const) {
+      for (const { key, remaining } of await this.#lists.elements(triedSet(version))) {
+        const source = addressOf(key, version);
+        const what = triedOf(key, version);
+        if (source && what) tries.push({ source, ...what, remaining });
+      }
+    }
+    return tries;
   }
 
   remove(): Promise<void> {

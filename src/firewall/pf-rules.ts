@@ -4,7 +4,8 @@
  * - The anchor has to be named in pf.conf, before rules with `quick`: `anchor "postern"`. Its own rules are `quick`, so that they are final
  *   both ways: a granted source is let in by them.
  * - A private table for each door, IPv4 and IPv6 in one. Their names have at most 31 characters: the end of a longer one is a digest.
- * - pf keeps states, and packets of a session that has one never come to the rules. `keep` doors refuse only what begins a session, so that
+ * - pf keeps states, and packets of a session that has one never come to the rules: so answers to our own connections pass a ban, where a rule
+ *   of pf.conf keeps state of them. `keep` doors refuse only what begins a session, so that
  *   not even those without a state are touched; `cut` and `kill` doors refuse all but the sources in `<live>`.
  */
 

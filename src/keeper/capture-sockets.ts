@@ -19,7 +19,8 @@ import { attachFilter, bindToInterface, openPacketSocket } from '../platform/pac
 export interface FilterInput {
   readonly doors: readonly Door[];
   readonly publicPorts: readonly number[];
-  readonly watched?: readonly PortRange[];
+  /** Undefined: strangers are nobody's matter. */
+  readonly watched?: readonly PortRange[] | undefined;
   readonly ipv6: boolean;
 }
 
@@ -170,9 +171,10 @@ export class CaptureSockets {
   }
 
   #fit(addresses: readonly Address[]): CaptureFilter {
-    const { doors, publicPorts, watched = [], ipv6 } = this.#input;
+    const { doors, publicPorts, watched, ipv6 } = this.#input;
     const limit = LIMITS[this.#limit] ?? BPF_MAX_INSTRUCTIONS;
-    return fitCaptureFilter({ doors, addresses, publicPorts: { tcp: publicPorts }, watched, ipv6, limit });
+    const strangers = watched === undefined ? {} : { watched };
+    return fitCaptureFilter({ doors, addresses, publicPorts: { tcp: publicPorts }, ...strangers, ipv6, limit });
   }
 
   #tell(relaxed: readonly Relaxation[]): void {

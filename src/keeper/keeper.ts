@@ -284,8 +284,8 @@ export class Keeper<D extends KnockedDoor> {
   }
 }
 
-function watchedRanges(watched: WatchedPorts | undefined): readonly PortRange[] {
-  return watched ? [...watched.traps, ...watched.closed] : [];
+function watchedRanges(watched: WatchedPorts | undefined): readonly PortRange[] | undefined {
+  return watched && [...watched.traps, ...watched.closed];
 }
 
 function knocks(doors: readonly KnockedDoor[]): string {

@@ -8,6 +8,7 @@ import { Refusal } from '../control/controlled.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { FirewallDriver, Guard } from '../firewall/driver.ts';
 import type { Tarpit } from './tarpit.ts';
+import { guardOf } from './warden-config.ts';
 
 /** What a closed port looks like here. */
 export type Face = Pick<Guard, 'face' | 'closed'>;
@@ -87,10 +88,8 @@ export class StandingGuard {
     if (tarpit.end()) await this.inTurn(() => driver.install(this.#guard())).catch(() => {});
   }
 
-  #guard({ doors, firewall, allow, mode }: PosternConfig = this.#config, face: Face = this.#face): Guard {
-    const observe = mode === 'observe';
-    const { ipv6Prefix } = firewall;
-    return { doors, ipv6Prefix, trusted: allow, observe, ...this.#ports.tarpit.guarded(), ...face };
+  #guard(config: PosternConfig = this.#config, face: Face = this.#face): Guard {
+    return { ...guardOf(config), ...this.#ports.tarpit.guarded(), ...face };
   }
 
   #restore(): void {

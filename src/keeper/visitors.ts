@@ -5,7 +5,7 @@
 
 import type { PosternConfig } from '../config/postern-config.ts';
 import { Refusal, type SourceStatus, type Status, type Stranger } from '../control/controlled.ts';
-import { type Address, printAddress, sameAddress } from '../core/address.ts';
+import { type Address, family, printAddress, sameAddress } from '../core/address.ts';
 import type { HistoryEvent } from '../core/history.ts';
 import type { HashSeed } from '../core/keyed-hash.ts';
 import { contains, type Prefix } from '../core/policy.ts';
@@ -17,7 +17,8 @@ import type { State } from '../store/state.ts';
 import { readGuest, readHost } from './asked-source.ts';
 import { printPort, Strangers } from './strangers.ts';
 import { type LiveSource, TimedSources } from './timed-sources.ts';
-import { prefixOf } from './warden-config.ts';
+import { Tries } from './tries.ts';
+import { prefixOf, touchOf } from './warden-config.ts';
 
 export interface VisitorPorts {
   readonly driver: FirewallDriver;
@@ -40,6 +41,7 @@ export class Visitors {
   readonly #bans: TimedSources;
   readonly #allowed: TimedSources;
   readonly #strangers: Strangers;
+  readonly #tries: Tries | undefined;
   #config: PosternConfig;
   #sessions: { readonly at: number; readonly sources: Promise<readonly Address[]> } | undefined;
 
@@ -76,6 +78,17 @@ export class Visitors {
       },
       settingsOf(config),
     );
+    const { monotonicNow, after } = ports;
+    this.#tries =
+      driver.tried &&
+      new Tries({
+        tried: async () => (await driver.tried?.()) ?? [],
+        touch: (tried) => touchOf(tried, this.#config),
+        hasSession: (source) => this.#hasSession({ address: source, length: family(source) === 4 ? 32 : 128 }),
+        sighted: (sighting) => this.sighted(sighting),
+        monotonicNow,
+        after,
+      });
   }
 
   configure(config: PosternConfig): void {
@@ -89,6 +102,7 @@ export class Visitors {
     await this.#bans.reconcile(bans, stood);
     await this.#allowed.reconcile(allowed, stood);
     await this.#strangers.settle();
+    this.#tries?.start();
   }
 
   /** Ends bans and leaves of IPv6 networks. */
@@ -103,6 +117,7 @@ export class Visitors {
   }
 
   release(): void {
+    this.#tries?.stop();
     this.#strangers.release();
     this.#bans.release();
     this.#allowed.release();

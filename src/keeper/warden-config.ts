@@ -3,8 +3,10 @@
 import type { PosternConfig } from '../config/postern-config.ts';
 import { Refusal } from '../control/controlled.ts';
 import { type Address, family } from '../core/address.ts';
+import type { Protocol } from '../core/door.ts';
 import type { WatchedPorts } from '../core/messages.ts';
 import type { DoorPolicy, PortRange } from '../core/policy.ts';
+import type { Guard } from '../firewall/driver.ts';
 import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import type { KnockedDoor } from './keeper.ts';
 
@@ -44,10 +46,36 @@ export function publicPorts(config: PosternConfig): readonly number[] {
   return [...config.publicPorts, ...doors].filter((range) => range.protocol === 'tcp').flatMap(portsIn);
 }
 
-/** Whose visitors are told of. Datagrams to a protected port are its service's own traffic: only those to traps are looked at. */
+/**
+ * Whose visitors the watcher tells of. Datagrams to a protected port are for the most part those of its sessions: which of them were refused, the
+ * firewall says (`tries.ts`).
+ */
 export function watchedPorts({ traps, doors }: PosternConfig): WatchedPorts {
   const closed = doors.flatMap((door) => door.protect).filter(({ protocol }) => protocol === 'tcp');
   return { traps, closed };
+}
+
+/** What the firewall is to guard; the face and the tarpit are found out. */
+export function guardOf({
+  doors,
+  firewall,
+  allow,
+  mode,
+  traps,
+}: PosternConfig): Omit<Guard, 'face' | 'closed' | 'tarpit'> {
+  return { doors, ipv6Prefix: firewall.ipv6Prefix, trusted: allow, observe: mode === 'observe', traps };
+}
+
+/** What a port is to whom the firewall refused; a step of a knock is no evidence. */
+export function touchOf(
+  { protocol, port }: { readonly protocol: Protocol; readonly port: number },
+  { traps, doors }: PosternConfig,
+): 'trap' | 'closed' | undefined {
+  const isIn = (range: PortRange): boolean => range.protocol === protocol && range.first <= port && port <= range.last;
+  const steps = doors.flatMap(({ knock }) => knock?.steps ?? []);
+  if (steps.some((step) => step.protocol === protocol && step.port === port)) return undefined;
+  if (traps.some(isIn)) return 'trap';
+  return doors.some(({ protect }) => protect.some(isIn)) ? 'closed' : undefined;
 }
 
 /** Those, and the ports with a public listener, ascending. */

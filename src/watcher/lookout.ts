@@ -9,7 +9,7 @@
 
 import type { Address } from '../core/address.ts';
 import { AddressSet } from '../core/address-set.ts';
-import { isBareSyn } from '../core/door.ts';
+import { isUnconnected } from '../core/door.ts';
 import type { Order, Report } from '../core/messages.ts';
 import type { Packet } from '../core/packet.ts';
 import type { PortRange } from '../core/policy.ts';
@@ -91,7 +91,7 @@ export class Lookout {
 
   #touch({ protocol, destinationPort, flags }: Packet): Touch | undefined {
     if (protocol === 'udp') return this.#udpTraps[destinationPort] === TRAP ? 'trap' : undefined;
-    return isBareSyn(flags) ? TOUCHES[this.#tcp[destinationPort]!] : undefined;
+    return isUnconnected(flags) ? TOUCHES[this.#tcp[destinationPort]!] : undefined;
   }
 
   /** To us, and not from ourselves. */

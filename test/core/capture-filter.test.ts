@@ -10,7 +10,7 @@ import {
   fitCaptureFilter,
   SNAP_LENGTH,
 } from '../../src/core/capture-filter.ts';
-import { ACK, type Door, FIN, RST, SYN, type TcpFlags } from '../../src/core/door.ts';
+import { ACK, type Door, FIN, PSH, RST, SYN, type TcpFlags, URG } from '../../src/core/door.ts';
 import { type FilterPacket, filterInputs, packetsFor, shouldPass } from '../support/filter-packets.ts';
 
 const SYN_ONLY: TcpFlags = { set: SYN, clear: 0 };
@@ -125,6 +125,28 @@ test('who asks for a watched port passes, public or not; other packets to it do 
     [false, true, true, false],
   );
   assert.ok(!passes('10.0.0.2', 'tcp', 22));
+});
+
+test('where strangers are watched, scanners’ probes pass as SYNs do, and nothing of an open connection', () => {
+  const watched = [{ protocol: 'tcp', first: 22, last: 22 }] as const;
+  const passes = (fields: Partial<CaptureFilterInput>, port: number, flags: number): boolean =>
+    verdict(buildCaptureFilter(input(fields)), packet('10.0.0.1', 'tcp', port, flags)) > 0;
+  const probes = [0, FIN, FIN | PSH | URG, SYN | FIN, SYN | FIN | PSH | URG, PSH, URG];
+  for (const flags of probes) {
+    assert.deepEqual(
+      [22, 23, 443].map((port) => passes({ watched }, port, flags)),
+      [true, true, false],
+      `${flags}`,
+    );
+    assert.ok(!passes({}, 23, flags));
+  }
+  for (const flags of [ACK, SYN | ACK, FIN | ACK, PSH | ACK, URG | ACK, RST, RST | ACK, FIN | RST])
+    assert.ok(![22, 23, 443].some((port) => passes({ watched }, port, flags)), `${flags}`);
+  assert.equal(
+    buildCaptureFilter(input({ watched: [] })).length,
+    buildCaptureFilter(input()).length,
+    'a packet of an open connection costs as many instructions as before',
+  );
 });
 
 test('an empty address list passes nothing, except to targets', () => {

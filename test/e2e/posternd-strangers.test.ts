@@ -35,6 +35,7 @@ describe('strangers before posternd', { skip }, () => {
   let server: Host;
   let client: Host;
   let peer: Peer;
+  let asking: Peer;
   let sender: Sender;
 
   before(async () => {
@@ -46,6 +47,8 @@ describe('strangers before posternd', { skip }, () => {
     const echo = startPeer(server);
     for (const port of [22, 80]) await echo.listen('tcp', port);
     peer = startPeer(client);
+    await peer.listen('tcp', 4053);
+    asking = echo;
     sender = startSender(client);
   });
   beforeEach(() => server.exec(['nft', 'flush', 'ruleset']));
@@ -58,6 +61,9 @@ describe('strangers before posternd', { skip }, () => {
     peer.connect({ source, destination: to(source), port });
   const reaches = async (source: string, port: number): Promise<boolean> =>
     (await connect(source, port)) === 'connected';
+  /** The server asks: does the answer come? */
+  const answers = async (source: string): Promise<boolean> =>
+    (await asking.connect({ destination: source, port: 4053 })) === 'connected';
   const banned = (daemon: Posternd): Promise<readonly string[]> =>
     daemon.ask(async (control) => (await control.status()).bans.map(({ source }) => source));
   const stranger = (daemon: Posternd, source: string): Promise<WireStranger | undefined> =>
@@ -118,6 +124,7 @@ describe('strangers before posternd', { skip }, () => {
       (sources) => sources.includes(ALICE),
     );
     assert.ok((await banned(daemon)).includes(ALICE));
+    assert.deepEqual([await reaches(ALICE, 80), await answers(ALICE)], [false, true], 'she answers the server');
     await send(ALICE, KNOCK);
     assert.ok(await eventually(() => reaches(ALICE, 22)));
   });

@@ -67,6 +67,7 @@ describe('the text of the guard', () => {
 -I PREROUTING 1 -j POSTERN
 -A POSTERN -i lo -j RETURN
 -A POSTERN -m set --match-set postern-allow4 src -j RETURN
+-A POSTERN -m conntrack --ctdir REPLY -j RETURN
 -A POSTERN -m set --match-set postern-ban4 src -j DROP
 -A POSTERN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
 -A POSTERN -p tcp -m tcp --dport 22 -g POSTERN-tcp-22
@@ -74,11 +75,27 @@ describe('the text of the guard', () => {
 -A POSTERN-tcp-22 -p tcp -m tcp --tcp-flags SYN,ACK ACK -m set --match-set postern-live4 src,src -j RETURN
 -A POSTERN-tcp-22 -m addrtype --dst-type UNICAST -m addrtype --dst-type UNICAST --limit-iface-in -j RETURN
 -A POSTERN-tcp-22 -g POSTERN-closed-tcp
+-A POSTERN-closed-tcp -p tcp -m tcp --tcp-flags SYN,RST,ACK ACK -j SET --add-set postern-tried4 src,dst
 -A POSTERN-closed-tcp -j DROP
+-A POSTERN-closed-udp -j SET --add-set postern-tried4 src,dst
 -A POSTERN-closed-udp -j DROP
 COMMIT
 `,
     );
+  });
+
+  test('an ACK of no session to a trap is written down, for those who are not trusted, while it guards', () => {
+    const traps = [
+      { protocol: 'tcp', first: 3380, last: 3390 },
+      { protocol: 'udp', first: 161, last: 161 },
+    ] as const;
+    const rule =
+      '-A POSTERN -m addrtype --dst-type LOCAL -p tcp -m tcp --dport 3380:3390 --tcp-flags SYN,RST,ACK ACK -j SET --add-set postern-tried6 src,dst';
+    const lines = guardText(guardOf([SSH], { traps }), 6, []).split('\n');
+    const at = lines.indexOf(rule);
+    assert.equal(lines[at - 1], '-A POSTERN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN');
+    assert.equal(lines.filter((line) => line.includes('tried')).length, 3);
+    assert.doesNotMatch(guardText(guardOf([SSH], { traps, observe: true }), 6, []), /3380/);
   });
 
   test('what answers is in force before anything is marked, and goes after', () => {

@@ -48,9 +48,11 @@ table inet postern {
   set ban4 { type ipv4_addr; flags dynamic,timeout; size 131072; }
   set allow4 { type ipv4_addr; flags dynamic,timeout; size 131072; }
   set live4 { type ipv4_addr . inet_service . inet_service; flags timeout; size 131072; elements = { 192.0.2.7 . 50000 . 22 timeout 5d }; }
+  set tried4 { type ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout 60s; size 4096; }
   set ban6 { type ipv6_addr; flags dynamic,timeout; size 131072; }
   set allow6 { type ipv6_addr; flags dynamic,timeout; size 131072; }
   set live6 { type ipv6_addr . inet_service . inet_service; flags timeout; size 131072; }
+  set tried6 { type ipv6_addr . inet_proto . inet_service; flags dynamic,timeout; timeout 60s; size 4096; }
   set open4_ssh { type ipv4_addr; flags dynamic,timeout; size 131072; }
   set open6_ssh { type ipv6_addr; flags dynamic,timeout; size 131072; }
   chain trusted {
@@ -62,9 +64,13 @@ table inet postern {
     drop
   }
   chain closed_tcp {
+    meta nfproto ipv4 tcp flags & (syn | rst | ack) == ack add @tried4 { ip saddr . meta l4proto . tcp dport }
+    meta nfproto ipv6 tcp flags & (syn | rst | ack) == ack add @tried6 { ip6 saddr . meta l4proto . tcp dport }
     drop
   }
   chain closed_udp {
+    meta nfproto ipv4 add @tried4 { ip saddr . meta l4proto . udp dport }
+    meta nfproto ipv6 add @tried6 { ip6 saddr . meta l4proto . udp dport }
     drop
   }
   chain tcp4_22 {
@@ -96,6 +102,7 @@ table inet postern {
   chain prerouting {
     type filter hook prerouting priority mangle; policy accept;
     iif "lo" return
+    ct direction reply return
     ip saddr @ban4 goto banned
     ip6 saddr & ffff:ffff:ffff:ffff:: @ban6 goto banned
     ct state established,related return
@@ -137,10 +144,34 @@ table inet postern {
     }
   });
 
+  test('what no capture sees is written down where it is refused, and at traps, before any verdict', () => {
+    const traps = [
+      { protocol: 'tcp', first: 23, last: 23 },
+      { protocol: 'tcp', first: 3380, last: 3390 },
+      { protocol: 'udp', first: 161, last: 161 },
+    ] as const;
+    const text = guardRules(guardOf([ssh], { traps, face: 'reset' }));
+    const ack = 'tcp flags & (syn | rst | ack) == ack';
+    assert.deepEqual(chainOf(text, 'ports6'), [
+      'jump trusted',
+      ...['23', '3380-3390'].map(
+        (port) => `tcp dport ${port} ${ack} fib daddr type local add @tried6 { ip6 saddr . meta l4proto . tcp dport }`,
+      ),
+      'tcp dport vmap @ports_tcp6',
+    ]);
+    assert.ok(
+      !chainOf(guardRules(guardOf([doorPolicy('ssh', ['tcp/22'], 'cut')], { traps })), 'cut4').some((rule) =>
+        rule.includes('@tried'),
+      ),
+    );
+    assert.equal(chainOf(text, 'closed_udp').at(-1), 'reject with icmpx type port-unreachable');
+  });
+
   test('faces', () => {
     const closed = (face: Face, answers?: HostAnswers) => {
       const text = guardRules(guardOf([ssh], answers ? { face, closed: answers } : { face }));
-      return [...chainOf(text, 'closed_tcp'), ...chainOf(text, 'closed_udp'), text.includes('redirect to :1')];
+      const rules = ['closed_tcp', 'closed_udp'].flatMap((name) => chainOf(text, name));
+      return [...rules.filter((rule) => !rule.includes('@tried')), text.includes('redirect to :1')];
     };
     assert.deepEqual(closed('drop'), ['drop', 'drop', false]);
     assert.deepEqual(closed('reset'), ['reject with tcp reset', 'reject with icmpx type port-unreachable', false]);

@@ -26,6 +26,7 @@ describe('nftables with a tarpit', () => {
     assert.deepEqual(chainOf(text, 'pit'), [
       'type nat hook prerouting priority -102; policy accept;',
       'iif "lo" return',
+      'ct direction reply return',
       'ip saddr @ban4 goto pit_banned',
       'ip6 saddr & ffff:ffff:ffff:ffff:: @ban6 goto pit_banned',
     ]);
@@ -36,6 +37,7 @@ describe('nftables with a tarpit', () => {
     assert.deepEqual(chainOf(text, 'kept'), [
       'type filter hook prerouting priority -99; policy accept;',
       'iif "lo" return',
+      'ct direction reply return',
       'ip saddr @ban4 goto kept_banned',
       'ip6 saddr & ffff:ffff:ffff:ffff:: @ban6 goto kept_banned',
     ]);
@@ -86,6 +88,7 @@ describe('iptables with a tarpit', () => {
 -I INPUT 1 -j POSTERN
 -I FORWARD 1 -j POSTERN
 -A POSTERN -m set --match-set postern-ban4 src -j POSTERN-pit
+-A POSTERN-pit -m conntrack --ctdir REPLY -j RETURN
 -A POSTERN-pit -i lo -j RETURN
 -A POSTERN-pit -s 192.0.2.0/24 -j RETURN
 -A POSTERN-pit -m set --match-set postern-allow4 src -j RETURN
@@ -112,6 +115,7 @@ COMMIT
 -A POSTERN -i lo -j RETURN
 -A POSTERN -s 192.0.2.0/24 -j RETURN
 -A POSTERN -m set --match-set postern-allow4 src -j RETURN
+-A POSTERN -m conntrack --ctdir REPLY -j RETURN
 -A POSTERN -m set --match-set postern-ban4 src -g POSTERN-pit
 -A POSTERN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
 -A POSTERN -p tcp -m tcp --dport 22 -g POSTERN-tcp-22
@@ -125,7 +129,9 @@ COMMIT
 -A POSTERN-tcp-22 -g POSTERN-closed-tcp
 -A POSTERN-tcp-2222 -m addrtype --dst-type UNICAST -m addrtype --dst-type UNICAST --limit-iface-in -j RETURN
 -A POSTERN-tcp-2222 -g POSTERN-closed-tcp
+-A POSTERN-closed-tcp -p tcp -m tcp --tcp-flags SYN,RST,ACK ACK -j SET --add-set postern-tried4 src,dst
 -A POSTERN-closed-tcp -j DROP
+-A POSTERN-closed-udp -j SET --add-set postern-tried4 src,dst
 -A POSTERN-closed-udp -j DROP
 COMMIT
 `,

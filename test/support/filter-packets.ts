@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { type Address, family, parseAddress, sameAddress } from '../../src/core/address.ts';
 import type { CaptureFilterInput, Relaxation } from '../../src/core/capture-filter.ts';
-import { type Door, fitsFlags, isBareSyn, type Protocol } from '../../src/core/door.ts';
+import { type Door, fitsFlags, isBareSyn, isUnconnected, type Protocol } from '../../src/core/door.ts';
 import type { PortRange } from '../../src/core/policy.ts';
 
 /** A packet as the filter meets it: the ethertype and the bytes from the network header on. */
@@ -53,19 +53,21 @@ const door: fc.Arbitrary<Door> = fc
   }));
 
 /** Anything a filter can be built from, from nothing at all to hundreds of ports and addresses. */
-export const filterInputs: fc.Arbitrary<CaptureFilterInput> = fc.record({
-  doors: fc.oneof(fc.array(door, { maxLength: 4 }), fc.array(door, { minLength: 10, maxLength: 60 })),
-  addresses: fc.oneof(
-    fc.constant('any' as const),
-    fc.array(address, { maxLength: 4 }),
-    fc.array(address, { minLength: 10, maxLength: 80 }),
-  ),
-  publicPorts: fc.record({
-    tcp: fc.oneof(fc.array(port, { maxLength: 12 }), fc.array(port, { minLength: 100, maxLength: 500 }), portRuns()),
-  }),
-  watched: fc.oneof(fc.constant([]), fc.array(watchedRange(), { maxLength: 4 })),
-  ipv6: fc.constantFrom(true, true, true, false),
-});
+export const filterInputs: fc.Arbitrary<CaptureFilterInput> = fc
+  .record({
+    doors: fc.oneof(fc.array(door, { maxLength: 4 }), fc.array(door, { minLength: 10, maxLength: 60 })),
+    addresses: fc.oneof(
+      fc.constant('any' as const),
+      fc.array(address, { maxLength: 4 }),
+      fc.array(address, { minLength: 10, maxLength: 80 }),
+    ),
+    publicPorts: fc.record({
+      tcp: fc.oneof(fc.array(port, { maxLength: 12 }), fc.array(port, { minLength: 100, maxLength: 500 }), portRuns()),
+    }),
+    watched: fc.oneof(fc.constant(undefined), fc.array(watchedRange(), { maxLength: 4 })),
+    ipv6: fc.constantFrom(true, true, true, false),
+  })
+  .map(({ watched, ...rest }) => (watched === undefined ? rest : { ...rest, watched }));
 
 function watchedRange(): fc.Arbitrary<PortRange> {
   return fc
@@ -257,7 +259,7 @@ function judge(input: CaptureFilterInput, packet: FilterPacket, relaxed: readonl
   if (transport !== 6) return false;
   const flags = byte(at + 13);
   const number = word16(at + 2);
-  if (isBareSyn(flags)) {
+  if (input.watched ? isUnconnected(flags) : isBareSyn(flags)) {
     const isPublic = !relaxed.includes('public ports') && input.publicPorts.tcp.includes(number);
     return !isPublic || isStep('tcp', number) || isWatched('tcp', number);
   }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ipv4, printAddress } from '../../src/core/address.ts';
-import { ACK, SYN } from '../../src/core/door.ts';
+import { ACK, FIN, PSH, RST, SYN, URG } from '../../src/core/door.ts';
 import type { Order, Report } from '../../src/core/messages.ts';
 import type { Packet } from '../../src/core/packet.ts';
 import { Lookout } from '../../src/watcher/lookout.ts';
@@ -99,6 +99,19 @@ test('only what asks for a connection with us counts, and never what we send our
   packet(23, { destination: MALLORY });
   packet(23, { source: US });
   clock.advance(1000);
+  assert.deepEqual(told(), []);
+});
+
+test('FIN, NULL and Xmas probes are touches as SYNs are; what an open connection sends is none', () => {
+  const { clock, packet, told } = stage();
+  for (const flags of [0, FIN, FIN | PSH | URG, SYN | FIN]) {
+    for (const port of [23, 22, 81, 443, 7000]) packet(port, { flags });
+    clock.advance(500);
+    assert.deepEqual(told(), ['10.0.0.9: 1 1 1'], `${flags}`);
+  }
+  for (const flags of [ACK, FIN | ACK, RST, RST | ACK, SYN | ACK, PSH | ACK])
+    for (const port of [23, 22, 81]) packet(port, { flags });
+  clock.advance(500);
   assert.deepEqual(told(), []);
 });
 
