@@ -106,6 +106,8 @@ function truthOf(option: string, [value = '', second = '']: readonly string[], p
     case '--ctstate':
     case '--state':
       return value.split(',').some((word) => word === state.toUpperCase() || (led && word === 'DNAT')) ? 'yes' : 'no';
+    case '--ctdir': // Who asks begins it.
+      return value === 'ORIGINAL' ? 'yes' : 'no';
     case '--ctstatus':
       return value === 'DNAT' ? (led ? 'yes' : 'no') : 'maybe';
     case '-i':

@@ -206,9 +206,13 @@ function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
   const meta = object(left.meta)?.key;
   const ct = object(left.ct)?.key;
   const payload = object(left.payload);
-  if (stranger && payload?.field === 'saddr') return 'no';
+  if (stranger && (payload ?? maskedPayload(left))?.field === 'saddr') return 'no';
   // Reverse path filters: whoever can connect has a route back.
   if (left.fib !== undefined && right === false) return 'no';
+  // It goes to an address of this host.
+  const fib = object(left.fib);
+  if (fib?.result === 'type' && [fib.flags].flat().includes('daddr'))
+    return [right].flat().includes('local') ? 'yes' : 'no';
   const [parts, each] = [left.concat, object(right)?.concat];
   if (Array.isArray(parts) && Array.isArray(each))
     return both(...parts.map((part, at) => valueHolds(object(part) ?? {}, each[at], probe)));
@@ -221,6 +225,8 @@ function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
   if (meta === 'protocol') return oneOf(version === 4 ? 'ip' : 'ip6');
   if (meta === 'iif' || meta === 'iifname') return comesBy(probe, values.map(shown), '*');
   if (ct === 'state') return oneOf(state);
+  // Who asks begins it.
+  if (ct === 'direction') return oneOf('original');
   if (ct === 'status')
     return led && oneOf('dnat') === 'yes'
       ? 'yes'
@@ -236,6 +242,12 @@ function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
       : 'maybe';
   if (payload.protocol !== protocol && payload.protocol !== 'th') return 'no';
   return values.some((value) => portHolds(value, port)) ? 'yes' : 'no';
+}
+
+/** Of `ip6 saddr & mask`. */
+function maskedPayload(left: Json): Json | undefined {
+  const masked = left['&'];
+  return Array.isArray(masked) ? object(object(masked[0])?.payload) : undefined;
 }
 
 /** Undefined when it is a named set, or whatever else has no values to look at. */
