@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { test } from 'node:test';
@@ -7,6 +8,7 @@ import {
   listenersFromDiag,
   listenersFromProc,
   listeningPorts,
+  portsInUse,
   publicListeners,
   publicPorts,
 } from '../../src/platform/listeners.ts';
@@ -127,3 +129,23 @@ test('What a user listens on is no public port', {
   assert.ok(listeningPorts().includes(users.port));
   for (const { server } of [own, users]) server.close();
 });
+
+for (const [name, read] of Object.entries({
+  'socket diagnostics': () => portsOf(listenersFromDiag('udp')),
+  '/proc': () => portsOf(listenersFromProc('udp')),
+  both: () => portsInUse().flatMap(({ protocol, port }) => (protocol === 'udp' ? [port] : [])),
+})) {
+  const absent = skip || (name === 'socket diagnostics' && listenersFromDiag('udp') === undefined && 'needs sock_diag');
+  test(`A UDP port is in use while a socket without a peer is bound to it (${name})`, { skip: absent }, async () => {
+    const [bound, tied] = [createSocket('udp4').bind(0, '127.0.0.1'), createSocket('udp4')];
+    await once(bound, 'listening');
+    tied.connect(bound.address().port, '127.0.0.1');
+    await once(tied, 'connect');
+    const ports = read();
+    assert.ok(ports.includes(bound.address().port));
+    assert.ok(!ports.includes(tied.address().port));
+    tied.close();
+    bound.close();
+    await once(bound, 'close');
+  });
+}
