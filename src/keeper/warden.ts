@@ -51,7 +51,7 @@ import {
   watchedPorts,
   withPrefixOf,
 } from './warden-config.ts';
-import { describeWatcher } from './watcher-shown.ts';
+import { describeHalves } from './watcher-shown.ts';
 
 export interface WardenPorts {
   readonly driver: FirewallDriver;
@@ -217,7 +217,7 @@ export class Warden implements Controlled {
       })),
       mode: this.#config.mode,
       ...this.#visitors.standing(),
-      watcher: describeWatcher(this.#listening, this.#restarts, this.#confinement),
+      ...describeHalves(this.#listening, this.#restarts, this.#confinement),
       ...this.#tarpit.standing(),
       ...(trial && { trial }),
       warnings: [...warnings, ...problems.filter((text) => text !== undefined)],

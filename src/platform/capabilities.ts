@@ -70,7 +70,11 @@ export function heldCapabilities(): readonly string[] {
   const sets = readSets();
   return Array.from({ length: 64 }, (_, capability) => capability)
     .filter((capability) => ((sets[capability < 32 ? PERMITTED : PERMITTED + 3] ?? 0) & (1 << (capability & 31))) !== 0)
-    .map((capability) => `CAP_${NAMES[capability] ?? capability}`);
+    .map(capabilityName);
+}
+
+export function capabilityName(capability: number): string {
+  return `CAP_${NAMES[capability] ?? capability}`;
 }
 
 const PERMITTED = 1;
