@@ -82,7 +82,9 @@ export type Format = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 export type Paint = (format: Format, text: string) => string;
 
 async function askLine(text: string): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  // What is redirected is the result, not the question.
+  const output = process.stdout.isTTY ? process.stdout : process.stderr;
+  const lines = createInterface({ input: process.stdin, output });
   try {
     return await lines.question(text);
   } finally {

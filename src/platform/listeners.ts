@@ -20,6 +20,8 @@ export interface Listener {
   readonly address: Address;
   readonly port: number;
   readonly uid: number;
+  /** Of the socket, by which processes hold it. */
+  readonly inode?: number;
 }
 
 export type ListenerProtocol = 'tcp' | 'udp';
@@ -81,6 +83,7 @@ const REQUEST = 56;
 const SOURCE_PORT = HEADER + 4;
 const SOURCE_ADDRESS = HEADER + 8;
 const UID = HEADER + 64;
+const INODE = HEADER + 68;
 /** The message ends with the inode, behind the uid; attributes may follow. */
 const ANSWER = HEADER + 72;
 const SOCK_DIAG_BY_FAMILY = 20;
@@ -145,10 +148,11 @@ function readAnswer(view: DataView, at: number): Listener {
       view.getUint8(at + HEADER) === AF_INET ? ipv4(word(0)) : { a: word(0), b: word(1), c: word(2), d: word(3) },
     port: view.getUint16(at + SOURCE_PORT),
     uid: view.getUint32(at + UID, true),
+    inode: view.getUint32(at + INODE, true),
   };
 }
 
-const LINE = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) \S+ \S+ \S+ +(\d+) /;
+const LINE = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) \S+ \S+ \S+ +(\d+) +\d+ (\d+) /;
 
 /** From the process file system; empty where there is none. */
 export function listenersFromProc(protocol: ListenerProtocol = 'tcp'): readonly Listener[] {
@@ -174,13 +178,13 @@ function* readListening(file: string, protocol: ListenerProtocol): Generator<Lis
       const lines = (rest + decoder.decode(chunk.subarray(0, length))).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        const [, address = '', port = '', state, uid = ''] = LINE.exec(line) ?? [];
+        const [, address = '', port = '', state, uid, inode] = LINE.exec(line) ?? [];
         if (state === undefined) continue; // the heading
         if (Number.parseInt(state, 16) !== STATE[protocol]) {
           if (protocol === 'tcp') return; // Listening sockets come first.
           continue;
         }
-        yield { address: readWords(address), port: Number.parseInt(port, 16), uid: Number(uid) };
+        yield { address: readWords(address), port: Number.parseInt(port, 16), uid: Number(uid), inode: Number(inode) };
       }
     }
   } finally {
