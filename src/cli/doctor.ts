@@ -72,6 +72,8 @@ async function diagnose(command: Command, terminal: Terminal): Promise<readonly 
   const patient: Patient = { shown, file, loaded, status, newest, stateDir, terminal };
   const applied = readInForce(stateDir);
   const inForce = config ?? applied;
+  // A trial may be over before the firewall's programs have answered.
+  const ofDaemon = [...daemon(patient)];
   return [
     ...configuration(patient),
     ...(config ? [] : goesOn(inForce, shown)),
@@ -80,7 +82,7 @@ async function diagnose(command: Command, terminal: Terminal): Promise<readonly 
     ...kernel(),
     ...(await firewall(inForce, applied ?? inForce, patient)),
     ...(inForce ? judgeInterfaces(inForce, terminal) : []),
-    ...daemon(patient),
+    ...ofDaemon,
     ...(status instanceof ControlError ? [] : judgeCage(status, applied ?? config)),
     ...clock(patient),
     ...(inForce ? judgeWaysIn(inForce, shown) : []),

@@ -22,12 +22,13 @@ export interface FirewallQuestion {
 export async function judgeFirewall({ config, inForce, remedy }: FirewallQuestion): Promise<readonly Diagnosis[]> {
   if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
   const { face, driver } = config.firewall;
-  const found = await preflight(config.doors, face, driver, tarpitPort(config));
+  const listing = await listHost();
+  const found = await preflight(config.doors, face, driver, tarpitPort(config), listing);
   const told = found.map(({ severity, message, hint }) =>
     (severity === 'error' ? broken : warning)('firewall', message, hint),
   );
   const host = told.length > 0 ? told : [ok('firewall', `${driver}: this host's own rules let in who has a grant`)];
-  return [...host, ...(inForce ? judgeStanding(inForce, await listHost(), remedy) : [])];
+  return [...host, ...(inForce ? judgeStanding(inForce, listing, remedy) : [])];
 }
 
 /** What the kernel has of the guard. */

@@ -33,14 +33,15 @@ const LIMITS = { timeout: 10_000, limit: 16 * 1024 * 1024 };
 const MOST_SEGMENTS = 64;
 const AFTER = 'once the guard stands: it decides who gets that far';
 
-/** Everything that an administrator should hear before these doors are guarded by that driver. Never throws. */
+/** Everything that an administrator should hear before these doors are guarded by that driver; `known` are this host's rules, where somebody has just read them. Never throws. */
 export async function preflight(
   doors: readonly DoorPolicy[],
   face: Face = 'drop',
   driver = 'nftables',
   tarpit?: number,
+  known?: HostListing,
 ): Promise<Finding[]> {
-  const listing = await listHost();
+  const listing = known ?? (await listHost());
   const unreadable: Finding = {
     severity: 'warning',
     message: "Cannot read this host's firewall rules: whether a granted client gets through is not known",
