@@ -3,24 +3,27 @@
  * ways to lock oneself out. Looks and changes nothing; exit 0 when nothing is broken (warnings are not), 1 when something is.
  */
 
-import { existsSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
+import type { PosternConfig } from '../config/postern-config.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
 import type { WireStatus } from '../control/client.ts';
 import { ControlError, connectControl } from '../control/client.ts';
-import { preflight } from '../firewall/preflight.ts';
 import { CAP_NET_ADMIN, CAP_NET_RAW, hasCapability } from '../platform/capabilities.ts';
+import { isClockSynchronized, kernelBuilt } from '../platform/kernel-clock.ts';
 import { landlockAbi } from '../platform/landlock.ts';
 import { readApplied, readPending } from '../store/pending-change.ts';
 import { jsonOption } from './arguments.ts';
 import { controlCommand, withOrigin } from './ask.ts';
+import { judgeCage } from './cage-diagnosis.ts';
+import { judgeClock, type PastEvent, writtenAt } from './clock-diagnosis.ts';
 import { DEFAULT_CONFIG, socketOf, usualConfig } from './daemon-socket.ts';
 import { broken, type Diagnosis, ok, warning } from './diagnosis.ts';
+import { judgeFirewall } from './firewall-diagnosis.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { type LoadedToml, loadPosternToml } from './load-postern-toml.ts';
-import { judgeState } from './state-lint.ts';
+import { judgeConfigFile, judgeStateFolder } from './secrets-diagnosis.ts';
 import { rejectedFile } from './take-back.ts';
 import { type Format, paintFor, type Terminal } from './terminal.ts';
 import { judgeInterfaces, judgeWaysIn } from './ways-in.ts';
@@ -31,14 +34,14 @@ interface Patient {
   readonly file: string;
   readonly loaded: LoadedToml;
   readonly status: WireStatus | ControlError;
+  /** The newest event that the daemon remembers. */
+  readonly newest: readonly PastEvent[];
   /** As far as it is known. */
   readonly stateDir: string | undefined;
   readonly terminal: Terminal;
 }
 
 const FORMATS: Readonly<Record<Diagnosis['status'], Format>> = { ok: 'green', warning: 'yellow', broken: 'red' };
-/** Further off than any clock that somebody has set right. */
-const CLOCK_SLACK = 300_000;
 /** Landlock can forbid TCP connections from this version on. */
 const LANDLOCK_NETWORK = 4;
 
@@ -63,20 +66,25 @@ async function diagnose(command: Command, terminal: Terminal): Promise<readonly 
   const socket = config?.control.socket ?? socketFor(command);
   const answer = typeof socket === 'string' ? await askDaemon(socket) : socket;
   const isNobody = answer instanceof ControlError && answer.problem === 'no-daemon';
-  const status = isNobody ? withOrigin(answer, command) : answer;
+  const status = isNobody ? withOrigin(answer, command) : answer instanceof ControlError ? answer : answer.status;
+  const newest = answer instanceof ControlError ? [] : answer.newest;
   const stateDir = config?.state.dir ?? (typeof socket === 'string' ? dirname(socket) : undefined);
-  const patient: Patient = { shown, file, loaded, status, stateDir, terminal };
-  const inForce = config ?? readInForce(stateDir);
+  const patient: Patient = { shown, file, loaded, status, newest, stateDir, terminal };
+  const applied = readInForce(stateDir);
+  const inForce = config ?? applied;
+  // A trial may be over before the firewall's programs have answered.
+  const ofDaemon = [...daemon(patient)];
   return [
     ...configuration(patient),
     ...(config ? [] : goesOn(inForce, shown)),
-    ...secrets(patient),
+    ...judgeConfigFile(file, shown),
+    ...(stateDir === undefined ? [] : judgeStateFolder(stateDir)),
     ...kernel(),
-    ...(await firewall(inForce ?? parsed(ANY_SSH))),
+    ...(await firewall(inForce, applied ?? inForce, patient)),
     ...(inForce ? judgeInterfaces(inForce, terminal) : []),
-    ...daemon(patient),
-    ...cage(patient),
-    ...clock(file, terminal),
+    ...ofDaemon,
+    ...(status instanceof ControlError ? [] : judgeCage(status, applied ?? config)),
+    ...clock(patient),
     ...(inForce ? judgeWaysIn(inForce, shown) : []),
   ];
 }
@@ -127,17 +135,20 @@ export function describeDiagnoses(
   });
 }
 
-async function askDaemon(socket: string): Promise<WireStatus | ControlError> {
+async function askDaemon(
+  socket: string,
+): Promise<{ readonly status: WireStatus; readonly newest: readonly PastEvent[] } | ControlError> {
   try {
     using client = await connectControl(socket);
-    return await client.status();
+    const [status, entries] = [await client.status(), await client.log({ limit: 1 })];
+    return { status, newest: entries.map(({ time }) => ({ what: 'The newest event', time: Date.parse(time) })) };
   } catch (error) {
     if (error instanceof ControlError) return error;
     throw error;
   }
 }
 
-function* configuration({ shown, loaded }: Patient): Generator<Diagnosis> {
+function* configuration({ shown, file, loaded }: Patient): Generator<Diagnosis> {
   const { config, problems, complaints } = loaded;
   for (const { severity, line, message, hint } of problems) {
     const place = line === 0 ? shown : `${shown}:${line}`;
@@ -146,6 +157,10 @@ function* configuration({ shown, loaded }: Patient): Generator<Diagnosis> {
   if (config && problems.length === 0)
     yield ok('configuration', `${shown}: ${count(config.doors.length, 'door')}, no doubts`);
   if (config || problems.length > 0) return;
+  if (process.geteuid?.() !== 0 && isForbidden(file)) {
+    const words = shown === DEFAULT_CONFIG ? 'postern doctor' : `postern --config ${shown} doctor`;
+    return yield broken('configuration', complaints.join(' '), `It is for root to read: sudo ${words}`);
+  }
   // "postern check" without a file looks there.
   const instead = shown === DEFAULT_CONFIG && usualConfig() !== shown ? usualConfig() : undefined;
   const rejected = rejectedFile(shown);
@@ -161,19 +176,14 @@ function* configuration({ shown, loaded }: Patient): Generator<Diagnosis> {
     );
 }
 
-/** Who can read the steps can open the door; who can write them owns it. */
-function* secrets({ shown, file, loaded: { config } }: Patient): Generator<Diagnosis> {
-  const mode = modeOf(file);
-  if (mode !== undefined) {
-    if (mode & 0o022) yield broken('secrets', `Others can change ${shown}`, `chmod go-w ${shown}`);
-    else if (mode & 0o044)
-      yield warning('secrets', `Others can read ${shown}, and with it the knocks`, `chmod 600 ${shown}`);
-    else yield ok('secrets', `${shown} is safe from others`);
+/** Is it there, or may it be, for those who may look? */
+function isForbidden(file: string): boolean {
+  try {
+    closeSync(openSync(file, 'r'));
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES';
   }
-  if (!config || modeOf(config.state.dir) === undefined) return;
-  const state = judgeState(config.state.dir);
-  if (state) yield broken('secrets', state.message, state.hint);
-  else yield ok('secrets', `${config.state.dir} is safe from others`);
 }
 
 function* kernel(): Generator<Diagnosis> {
@@ -203,18 +213,6 @@ function* kernel(): Generator<Diagnosis> {
       'Use Linux 6.7 or newer',
     );
   else yield ok('kernel', `Landlock ABI ${abi}`);
-}
-
-/** Rules that bypass or outvote the guard. */
-async function firewall(config: PosternConfig | undefined): Promise<readonly Diagnosis[]> {
-  if (!config) return [];
-  const { face, driver } = config.firewall;
-  if (process.platform !== 'linux' || !hasCapability(CAP_NET_ADMIN)) return [];
-  const found = await preflight(config.doors, face, driver, tarpitPort(config));
-  const told = found.map(({ severity, message, hint }) =>
-    (severity === 'error' ? broken : warning)('firewall', message, hint),
-  );
-  return told.length > 0 ? told : [ok('firewall', `${driver}: this host's own rules let in who has a grant`)];
 }
 
 function* daemon({
@@ -251,49 +249,24 @@ function* daemon({
     );
 }
 
-function* cage({ status }: Patient): Generator<Diagnosis> {
-  if (status instanceof ControlError) return;
-  const { watcher, tarpit } = status;
-  if (watcher.pid === undefined)
-    yield broken('cage', 'The watcher does not run: nobody hears knocks', 'See postern log');
-  else yield shutIn('watcher', watcher.confinement);
-  if (tarpit === undefined) return;
-  if (tarpit.pid === undefined)
-    yield warning('cage', 'The tarpit does not run: banned sources wait for nothing', 'See postern log');
-  else yield shutIn('tarpit', tarpit.confinement);
+/** Rules that bypass or outvote the guard, and the guard itself. */
+async function firewall(
+  config: PosternConfig | undefined,
+  inForce: PosternConfig | undefined,
+  { status, shown }: Patient,
+): Promise<readonly Diagnosis[]> {
+  const judged = config ?? parsed(ANY_SSH);
+  const isThere = !(status instanceof ControlError);
+  const remedy = isThere ? `postern --config ${shown} reload` : `Start the daemon: posternd --config ${shown}`;
+  return judged ? judgeFirewall({ config: judged, inForce, remedy }) : [];
 }
 
-function shutIn(who: string, confinement: string): Diagnosis {
-  const layers = ['landlock', 'seccomp'].filter((layer) => confinement.includes(`no ${layer}`));
-  if (layers.length === 0) return ok('cage', `the ${who} is shut in: ${confinement}`);
-  const message = `The ${who} is shut in without ${layers.join(' and ')} (${confinement})`;
-  return warning('cage', message, 'Use a newer kernel');
-}
-
-function* clock(file: string, { wallNow }: Terminal): Generator<Diagnosis> {
-  const written = timeOf(file);
-  if (written === undefined) return;
-  if (written > wallNow() + CLOCK_SLACK) {
-    yield broken(
-      'clock',
-      `${file} is from ${new Date(written).toISOString()}: the clock is behind`,
-      'Set the clock (timedatectl set-ntp true)',
-    );
-  } else yield ok('clock', 'goes forward');
-}
-
-function modeOf(path: string): number | undefined {
-  try {
-    return statSync(path).mode;
-  } catch {
-    return undefined;
-  }
-}
-
-function timeOf(path: string): number | undefined {
-  try {
-    return statSync(path).mtimeMs;
-  } catch {
-    return undefined;
-  }
+function clock({ file, stateDir, newest, terminal }: Patient): Iterable<Diagnosis> {
+  const built = kernelBuilt();
+  const past = [
+    ...writtenAt(file, stateDir),
+    ...newest,
+    ...(built === undefined ? [] : [{ what: 'The kernel', time: built }]),
+  ];
+  return judgeClock({ now: terminal.wallNow(), past, synchronized: isClockSynchronized() });
 }

@@ -5,7 +5,6 @@
 
 import { randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { type Command, Option } from 'commander';
 import { renderUnicodeCompact } from 'uqr';
@@ -13,20 +12,19 @@ import { generateSequence } from '../config/generated-sequence.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
 import { type Problem, printProblem } from '../config/problem.ts';
 import { printToml } from '../config/reading.ts';
-import { isLoopback, printAddress } from '../core/address.ts';
 import { printSteps, type Step } from '../core/door.ts';
 import { reasonOf } from '../keeper/journal.ts';
-import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import { createFolder } from '../platform/folder.ts';
-import { addressesOf, interfaceNames } from '../platform/interfaces.ts';
-import { listeningPorts } from '../platform/listeners.ts';
+import { interfaceNames } from '../platform/interfaces.ts';
+import { portsInUse } from '../platform/listeners.ts';
+import { sshPorts } from '../platform/ssh-server.ts';
 import { applyAndWait, confirmWithinOption } from './apply.ts';
 import { jsonOption, readDurationText } from './arguments.ts';
 import { controlCommand } from './ask.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { describeSshPorts, ourAddress, sshPortsOf, usualInterfaces } from './host-choices.ts';
 import { bootRemark, hostRemarks } from './init-remarks.ts';
 import { absolute } from './load-knockd-conf.ts';
-import { callersSession } from './ssh-session.ts';
 import type { Terminal } from './terminal.ts';
 
 interface InitOptions {
@@ -41,9 +39,11 @@ interface InitOptions {
 }
 
 interface Choices {
-  readonly interface: string;
+  readonly interfaces: readonly string[];
   readonly protect: readonly string[];
   readonly openFor: string;
+  /** What the door is called: `ssh` where SSH is behind it. */
+  readonly door: string;
 }
 
 const STEPS = 6;
@@ -55,11 +55,11 @@ export function addInit(program: Command, end: (status: number) => void, termina
     .description('write a first configuration with a random knock, and put it in force')
     .option('-y, --yes', 'ask nothing: take what is given here, and what is usual')
     .option('--state <folder>', 'where the daemon keeps its state')
-    .option('-i, --interface <name>', 'where knocks come in (usual: the way out)')
+    .option('-i, --interface <name>', 'where knocks come in (usual: where this session came in, and the way out)')
     .addOption(
       new Option(
         '-p, --protect <port>',
-        'what disappears, such as tcp/22; may be given again (usual: the SSH port)',
+        'what disappears, such as tcp/22; may be given again (usual: the SSH ports)',
       ).argParser((text: string, before: readonly string[] = []) => [...before, text]),
     )
     .addOption(
@@ -80,8 +80,13 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   const { config = DEFAULT_CONFIG } = command.optsWithGlobals<{ config?: string }>();
   if (!options.yes && !terminal.question)
     return refuse('There is nobody to ask', 'Add --yes, and what is to be otherwise', 2);
-  const usual = usualChoices(options, terminal);
-  const chosen = options.yes || !terminal.question ? usual : await askFor(usual, terminal.question, stderr);
+  const found = options.protect === undefined ? await sshPorts() : undefined;
+  // Standard output is a JSON document and nothing else, where it is one.
+  const talk = options.json ? stderr : stdout;
+  if (options.protect === undefined) talk.write(`${describeSshPorts(terminal, found)}\n`);
+  const ssh = sshPortsOf(terminal, found);
+  const usual = usualChoices(options, terminal, ssh);
+  const chosen = options.yes || !terminal.question ? usual : await askFor(usual, ssh, terminal.question, stderr);
   if (!chosen) return 1;
   const steps = randomSteps(chosen.protect);
   const file = absolute(config);
@@ -102,37 +107,56 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
       `Edit it, then postern --config ${config} apply; or move it away: mv ${config} ${config}.old`,
     );
   }
-  const knock = `knock ${ourAddress(chosen.interface, terminal)} ${clientSteps(steps)}`;
+  const knock = `knock ${ourAddress(chosen.interfaces, terminal)} ${clientSteps(steps)}`;
   if (options.json) {
-    stdout.write(`${JSON.stringify({ config: file, ...chosen, steps: steps.map(printStep), knock })}\n`);
+    const { openFor, ...rest } = chosen;
+    const document = { config: file, ...rest, open_for: openFor, steps: steps.map(printStep), knock };
+    stdout.write(`${JSON.stringify(document)}\n`);
   } else {
     stdout.write(describe(config, chosen, knock));
   }
   let status = 0;
   if (options.apply) {
-    status = await applyAndWait({ command, terminal, yes: options.yes === true, within: options.confirmWithin });
+    status = await applyAndWait({
+      command,
+      terminal: { ...terminal, stdout: talk },
+      yes: options.yes === true,
+      within: options.confirmWithin,
+    });
   } else {
     for (const line of await hostRemarks(file)) stderr.write(`${line}\n`);
-    if (!options.json) stdout.write(`Put it in force: postern --config ${config} apply\n`);
+    talk.write(`Put it in force: postern --config ${config} apply\n`);
   }
-  if (status === 0 && !options.json) stdout.write(`${bootRemark(file)}\n`);
+  if (status === 0) talk.write(`${bootRemark(file)}\n`);
   return status;
 }
 
 /** What is given, else what this machine looks like. */
-function usualChoices({ interface: face, protect, openFor }: InitOptions, terminal: Terminal): Choices {
-  const outside = interfaceNames().find((name) => name !== 'lo');
-  const port = callersSession(terminal.environment)?.port ?? SSH_PORT;
-  return {
-    interface: face ?? defaultRouteInterfaces()[0] ?? outside ?? 'any',
-    protect: protect ?? [`tcp/${port}`],
-    openFor: openFor ?? USUAL_TIME,
-  };
+function usualChoices(
+  { interface: face, protect, openFor }: InitOptions,
+  terminal: Terminal,
+  ssh: readonly number[],
+): Choices {
+  return withName(
+    {
+      interfaces: face === undefined ? usualInterfaces(terminal) : [face],
+      protect: protect ?? ssh.map((port) => `tcp/${port}`),
+      openFor: openFor ?? USUAL_TIME,
+      door: 'ssh',
+    },
+    ssh,
+  );
+}
+
+function withName(chosen: Choices, ssh: readonly number[]): Choices {
+  const isSsh = chosen.protect.some((ports) => [...ssh, SSH_PORT].some((port) => ports === `tcp/${port}`));
+  return { ...chosen, door: isSsh || chosen.protect.length === 0 ? 'ssh' : 'door' };
 }
 
 /** Asks again for what cannot be used, but not for ever: undefined when nobody knows. */
 async function askFor(
   usual: Choices,
+  ssh: readonly number[],
   question: (text: string) => Promise<string>,
   stderr: Terminal['stderr'],
 ): Promise<Choices | undefined> {
@@ -155,13 +179,19 @@ async function askFor(
     return false;
   };
   const answered =
-    (await ask('Where do knocks come in?', usual.interface, (face) => ({ interface: face }))) &&
-    (await ask('Which ports disappear?', usual.protect.join(' '), (ports) => ({ protect: ports.split(/[\s,]+/) }))) &&
+    (await ask('Where do knocks come in?', usual.interfaces.join(' '), (faces) => ({ interfaces: split(faces) }))) &&
+    (await ask('Which ports disappear?', usual.protect.join(' '), (ports) =>
+      withName({ ...chosen, protect: split(ports) }, ssh),
+    )) &&
     (await ask('For how long does a knock open them?', usual.openFor, (openFor) => ({ openFor })));
   return answered ? chosen : undefined;
 }
 
 const MOST_TRIES = 3;
+
+function split(answer: string): readonly string[] {
+  return answer.split(/[\s,]+/);
+}
 
 function problemsOf(text: string, file: string): readonly Problem[] {
   const surroundings = { interfaces: interfaceNames() };
@@ -173,29 +203,25 @@ function randomSteps(protect: readonly string[]): readonly Step[] {
 }
 
 function taken(protect: readonly string[]): (step: Step) => boolean {
-  const listening = new Set(listeningPorts());
+  const listening = new Set(portsInUse().map(({ port }) => port));
   return (step) => listening.has(step.port) || protect.some((ports) => ports.endsWith(`/${step.port}`));
 }
 
-function printConfig({ interface: face, protect, openFor }: Choices, steps: readonly Step[], state?: string): string {
+function printConfig({ interfaces, protect, openFor, door }: Choices, steps: readonly Step[], state?: string): string {
   const sections = [
     ...(state === undefined ? [] : ['[state]', `dir = ${printToml(state)}`, '']),
     '[capture]',
-    `interfaces = ${printToml([face])}`,
+    `interfaces = ${printToml(interfaces)}`,
     '',
-    `[door.${doorName(protect)}]`,
+    `[door.${door}]`,
     `protect = ${printToml(protect)}`,
     `open_for = ${printToml(openFor)}`,
     '',
-    `[door.${doorName(protect)}.knock]`,
+    `[door.${door}.knock]`,
     `steps = ${printToml(steps.map(printStep))}`,
     'within = "10s"',
   ];
   return `# By "postern init". Who can read the steps can open the door.\n\n${sections.join('\n')}\n`;
-}
-
-function doorName(protect: readonly string[]): string {
-  return protect.some((ports) => ports === `tcp/${SSH_PORT}`) || protect.length === 0 ? 'ssh' : 'door';
 }
 
 function describe(config: string, { protect, openFor }: Choices, knock: string): string {
@@ -218,12 +244,4 @@ function printStep({ protocol, port }: Step): string {
 /** As the `knock` command takes them. */
 function clientSteps(steps: readonly Step[]): string {
   return printSteps(steps).replaceAll(':tcp', '').replaceAll(',', ' ');
-}
-
-/** By which a client knows this machine, as far as we can tell. */
-function ourAddress(face: string, { environment }: Terminal): string {
-  const session = callersSession(environment);
-  if (session) return session.server;
-  const [first] = addressesOf(face, false).filter((address) => !isLoopback(address));
-  return first ? printAddress(first) : hostname();
 }

@@ -9,7 +9,7 @@ import type { Surroundings } from '../config/surroundings-lint.ts';
 import { driversHere } from '../firewall/drivers.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { interfaceNames } from '../platform/interfaces.ts';
-import { listeningPorts } from '../platform/listeners.ts';
+import { portsInUse } from '../platform/listeners.ts';
 import { localPorts } from '../platform/local-ports.ts';
 import { canRun } from '../platform/programs.ts';
 import type { LoadOptions } from './load-knockd-conf.ts';
@@ -57,7 +57,7 @@ export function loadPosternToml(path: string, options: LoadTomlOptions): LoadedT
 function surroundings(starting: boolean): Surroundings {
   const own = localPorts();
   return {
-    listening: listeningPorts().map((port) => ({ protocol: 'tcp', port })),
+    listening: portsInUse(),
     ...(own && { localPorts: own }),
     drivers: driversHere(),
     ...(!starting && { interfaces: interfaceNames() }),

@@ -60,7 +60,10 @@ export function thisTerminal(): Terminal {
         },
       },
     }),
-    ...(stdin.isTTY && { question: (text: string) => askLine(text, { input: stdin, output: stdout }) }),
+    ...(stdin.isTTY && {
+      // What is redirected is the result, not the question.
+      question: (text: string) => askLine(text, { input: stdin, output: stdout.isTTY ? stdout : stderr }),
+    }),
     outputFailure: () =>
       new Promise((resolve) => {
         // The event of an error comes after the answer to the write that met it.

@@ -4,9 +4,9 @@
  */
 
 import type { PosternConfig } from '../config/postern-config.ts';
-import { parseAddress, sameAddress } from '../core/address.ts';
+import { isLoopback, parseAddress, printAddress } from '../core/address.ts';
 import { defaultRouteInterfaces } from '../platform/default-route.ts';
-import { addressesOf } from '../platform/interfaces.ts';
+import { interfacesWith } from '../platform/interfaces.ts';
 import { type Diagnosis, ok, warning } from './diagnosis.ts';
 import { callersSession } from './ssh-session.ts';
 import type { Terminal } from './terminal.ts';
@@ -20,14 +20,19 @@ export function* judgeInterfaces(
   const outward = defaultRouteInterfaces();
   const chosen = capture.interfaces.length > 0 ? capture.interfaces : outward;
   const session = callersSession(environment);
-  const server = session && parseAddress(session.server);
-  const hint = `Write interfaces = [${[...new Set([...chosen, ...outward])].map((name) => `"${name}"`).join(', ')}] in [capture]`;
+  const address = session && parseAddress(session.server);
+  // Who comes from this machine itself needs no knock.
+  const server = address && !isLoopback(address) ? address : undefined;
+  const inward = server ? interfacesWith(server) : [];
+  const wanted = [...new Set([...chosen, ...inward, ...outward])];
+  const hint = `Write interfaces = [${wanted.map((name) => `"${name}"`).join(', ')}] in [capture]`;
   if (chosen.includes('any')) return yield ok('interface', 'knocks are heard on every interface');
-  if (server && !chosen.some((name) => addressesOf(name, true).some((address) => sameAddress(address, server)))) {
+  if (server && !inward.some((name) => chosen.includes(name))) {
+    const where = inward.length > 0 ? inward.join(', ') : 'no interface here';
     yield warning(
       'interface',
-      `This session came in at ${session.server}, which is on none of ${chosen.join(', ')}: knocks from there are not heard`,
-      hint,
+      `This session came in at ${printAddress(server)}, which is on ${where}, and knocks are heard on ${chosen.join(', ')}: those from there are not`,
+      inward.length > 0 ? hint : 'Write interfaces = ["any"] in [capture]',
     );
   } else if (outward.length > 0 && !outward.some((name) => chosen.includes(name))) {
     yield warning(

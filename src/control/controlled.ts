@@ -93,6 +93,8 @@ export interface Status {
     /** What the watcher is shut into: `landlock 7, seccomp`. */
     readonly confinement: string;
   };
+  /** The daemon's own process, and which capabilities it has kept, by name: `CAP_NET_ADMIN`. None where the system has no such thing. */
+  readonly keeper: { readonly pid: number; readonly capabilities: readonly string[] };
   /** Where banned sources are held; absent where they are dropped. */
   readonly tarpit?: TarpitStatus;
   /** While a configuration is on trial: which file, and how long it takes until it is taken back. */

@@ -40,6 +40,10 @@ export type Act =
 export interface HostRule {
   readonly match: Truth;
   readonly act: Act;
+  /** The destination ports that it names, whichever of them the probe asks for; of ranges both ends. */
+  readonly ports?: readonly number[];
+  /** The command that takes it away. */
+  readonly deletion?: string;
 }
 
 export interface HostChain {

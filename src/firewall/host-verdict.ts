@@ -1,7 +1,7 @@
 /** What becomes of a probe on its way through all of a host's tables, ours left out, up to the socket. */
 
 import type { HostListing } from './host-listing.ts';
-import { type Fate, type HostChain, type HostTable, type Probe, walk } from './host-rules.ts';
+import { type Fate, type HostChain, type HostRule, type HostTable, type Probe, walk } from './host-rules.ts';
 import { withoutGuard } from './iptables-rules.ts';
 import { parseIptablesSave } from './iptables-save.ts';
 import { isOfTable, type Json, nftTables, parseNftListing } from './nft-listing.ts';
@@ -49,6 +49,13 @@ export function outcomes(listing: HostListing, probe: Probe): ReadonlySet<Fate> 
     if (!fates.has('accept')) return ends;
   }
   return ends.add('accept');
+}
+
+/** The rules of all tables that lead new connections elsewhere, as they are for the probe. */
+export function natRules(listing: HostListing, probe: Probe): readonly HostRule[] {
+  return hostTables(listing, probe)
+    .filter(({ chains }) => chains.some(({ base }) => base?.type === 'nat' && base.hook === 'prerouting'))
+    .flatMap(({ chains }) => chains.flatMap(({ rules }) => rules));
 }
 
 /** The base chains that it meets, in the order in which it does. */

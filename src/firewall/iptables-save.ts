@@ -47,13 +47,19 @@ export function parseIptablesSave(text: string, probe: Probe, source: 'iptables'
       chains.set(chainName, { chain: { name: chainName, rules, ...(policy === '-' ? {} : { base }) }, rules });
     } else if (line.startsWith('-A ')) {
       const [, chainName = '', ...words] = wordsOf(line);
-      chains.get(chainName)?.rules.push(parseRule(words, probe));
+      const program = `${probe.version === 4 ? 'iptables' : 'ip6tables'}${source === 'iptables' ? '' : '-legacy'}`;
+      const about = { ports: portsNamed(words), deletion: `${program} -t ${name} -D ${line.slice('-A '.length)}` };
+      chains.get(chainName)?.rules.push({ ...parseRule(words, probe), ...about });
     } else if (line.startsWith('COMMIT')) {
       const family = probe.version === 4 ? 'ip' : 'ip6';
       tables.push({ family, name, source, chains: [...chains.values()].map(({ chain }) => chain) });
     }
   }
   return tables;
+}
+
+function portsNamed(words: readonly string[]): readonly number[] {
+  return words.flatMap((word, at) => (/^--dports?$/.test(word) ? (words[at + 1] ?? '').split(/[,:]/).map(Number) : []));
 }
 
 function wordsOf(line: string): string[] {
@@ -100,6 +106,8 @@ function truthOf(option: string, [value = '', second = '']: readonly string[], p
     case '--ctstate':
     case '--state':
       return value.split(',').some((word) => word === state.toUpperCase() || (led && word === 'DNAT')) ? 'yes' : 'no';
+    case '--ctdir': // Who asks begins it.
+      return value === 'ORIGINAL' ? 'yes' : 'no';
     case '--ctstatus':
       return value === 'DNAT' ? (led ? 'yes' : 'no') : 'maybe';
     case '-i':

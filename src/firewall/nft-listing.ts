@@ -67,7 +67,11 @@ export function nftTables(nftables: readonly Json[], probe: Probe): HostTable[] 
     } else if (rule) {
       const of = `${rule.family} ${rule.table}`;
       const expressions = withElements(list(rule.expr), (name) => elementsOf.get(`${of} ${name}`));
-      rulesOf.get(`${of} ${rule.chain}`)?.push(...parseRule(expressions, probe));
+      const about = {
+        ports: portsNamed(expressions),
+        deletion: `nft delete rule ${of} ${rule.chain} handle ${rule.handle}`,
+      };
+      rulesOf.get(`${of} ${rule.chain}`)?.push(...parseRule(expressions, probe).map((each) => ({ ...each, ...about })));
     } else if (named && probe.stranger) {
       elementsOf.set(`${named.family} ${named.table} ${named.name}`, { set: named.elem ?? [] });
     }
@@ -97,6 +101,8 @@ function parseRule(expressions: readonly Json[], probe: Probe): HostRule[] {
     else if (PASSING.has(kind)) continue;
     else if (kind === 'dnat' && object(object(body)?.addr)?.map !== undefined) {
       return leadRules(object(object(object(body)?.addr)?.map) ?? {}, probe, both(...truths));
+    } else if (kind === 'redirect' && object(object(body)?.port)?.map !== undefined) {
+      return leadRules(object(object(object(body)?.port)?.map) ?? {}, probe, both(...truths));
     } else {
       const act = actOf(kind, body, probe);
       if (act) return [{ match: both(...truths), act }];
@@ -130,7 +136,7 @@ function actOf(kind: string, body: unknown, { version }: Probe): Act | undefined
         do: 'lead',
         to: [target?.addr, target?.port]
           .filter((part) => part !== undefined)
-          .map(shown)
+          .map(rangeShown)
           .join(':'),
       };
     case 'queue':
@@ -200,9 +206,13 @@ function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
   const meta = object(left.meta)?.key;
   const ct = object(left.ct)?.key;
   const payload = object(left.payload);
-  if (stranger && payload?.field === 'saddr') return 'no';
+  if (stranger && (payload ?? maskedPayload(left))?.field === 'saddr') return 'no';
   // Reverse path filters: whoever can connect has a route back.
   if (left.fib !== undefined && right === false) return 'no';
+  // It goes to an address of this host.
+  const fib = object(left.fib);
+  if (fib?.result === 'type' && [fib.flags].flat().includes('daddr'))
+    return [right].flat().includes('local') ? 'yes' : 'no';
   const [parts, each] = [left.concat, object(right)?.concat];
   if (Array.isArray(parts) && Array.isArray(each))
     return both(...parts.map((part, at) => valueHolds(object(part) ?? {}, each[at], probe)));
@@ -215,6 +225,8 @@ function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
   if (meta === 'protocol') return oneOf(version === 4 ? 'ip' : 'ip6');
   if (meta === 'iif' || meta === 'iifname') return comesBy(probe, values.map(shown), '*');
   if (ct === 'state') return oneOf(state);
+  // Who asks begins it.
+  if (ct === 'direction') return oneOf('original');
   if (ct === 'status')
     return led && oneOf('dnat') === 'yes'
       ? 'yes'
@@ -232,6 +244,12 @@ function valueHolds(left: Json, right: unknown, probe: Probe): Truth {
   return values.some((value) => portHolds(value, port)) ? 'yes' : 'no';
 }
 
+/** Of `ip6 saddr & mask`. */
+function maskedPayload(left: Json): Json | undefined {
+  const masked = left['&'];
+  return Array.isArray(masked) ? object(object(masked[0])?.payload) : undefined;
+}
+
 /** Undefined when it is a named set, or whatever else has no values to look at. */
 function valuesOf(right: unknown): readonly unknown[] | undefined {
   if (Array.isArray(right)) return right;
@@ -247,12 +265,36 @@ function portHolds(value: unknown, port: number): boolean {
   return value === port;
 }
 
+/** Of `dport` matches, and of the keys of maps. */
+function portsNamed(expressions: readonly Json[]): readonly number[] {
+  const numbers = (value: unknown): number[] => {
+    if (typeof value === 'number') return [value];
+    if (Array.isArray(value)) return value.flatMap(numbers);
+    const { set, range, elem, val, concat } = object(value) ?? {};
+    return [set, range, elem, val, concat].flatMap((each) => (each === undefined ? [] : numbers(each)));
+  };
+  return expressions.flatMap((expression) => {
+    const match = object(expression.match);
+    if (object(object(match?.left)?.payload)?.field === 'dport' || object(match?.left)?.concat !== undefined)
+      return numbers(match?.right);
+    const target = object(expression.dnat) ?? object(expression.redirect);
+    const map = object(object(target?.addr)?.map) ?? object(object(target?.port)?.map) ?? object(expression.vmap);
+    const elements = object(map?.data)?.set;
+    return Array.isArray(elements) ? elements.flatMap((pair) => (Array.isArray(pair) ? numbers(pair[0]) : [])) : [];
+  });
+}
+
 function object(value: unknown): Json | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
 }
 
 function list(value: unknown): readonly Json[] {
   return Array.isArray(value) ? value.map(object).filter((each) => each !== undefined) : [];
+}
+
+function rangeShown(value: unknown): string {
+  const range = object(value)?.range;
+  return Array.isArray(range) ? range.map(shown).join('-') : shown(value);
 }
 
 function shown(value: unknown): string {

@@ -1,14 +1,17 @@
 /**
  * Before the guard goes in: would this host's own firewall still refuse a client that has a grant? Does DNAT lead the port to a
- * container? Does this nft take our rules? Only what the rules say is told as a fact; what could not be decided is said to be so.
+ * container, or another port past the door (`bypass.ts`)? Does this nft take our rules? Only what the rules say is told as a fact; what could not be decided is said to be so.
  * Reads, changes nothing, and every program that it runs has a time limit.
  */
 
+import type { Address } from '../core/address.ts';
 import type { DoorPolicy } from '../core/policy.ts';
+import { addressesOf } from '../platform/interfaces.ts';
 import { listeningPorts } from '../platform/listeners.ts';
 import { feedProgram } from '../platform/process.ts';
 import { otherWork } from '../platform/timer.ts';
 import { REFUSING } from './answers.ts';
+import { lintBypasses } from './bypass.ts';
 import type { Face, Guard } from './driver.ts';
 import { type HostListing, isEmpty, listHost } from './host-listing.ts';
 import type { Fate } from './host-rules.ts';
@@ -30,14 +33,15 @@ const LIMITS = { timeout: 10_000, limit: 16 * 1024 * 1024 };
 const MOST_SEGMENTS = 64;
 const AFTER = 'once the guard stands: it decides who gets that far';
 
-/** Everything that an administrator should hear before these doors are guarded by that driver. Never throws. */
+/** Everything that an administrator should hear before these doors are guarded by that driver; `known` are this host's rules, where somebody has just read them. Never throws. */
 export async function preflight(
   doors: readonly DoorPolicy[],
   face: Face = 'drop',
   driver = 'nftables',
   tarpit?: number,
+  known?: HostListing,
 ): Promise<Finding[]> {
-  const listing = await listHost();
+  const listing = known ?? (await listHost());
   const unreadable: Finding = {
     severity: 'warning',
     message: "Cannot read this host's firewall rules: whether a granted client gets through is not known",
@@ -57,7 +61,7 @@ export async function preflight(
     ...(face === 'mirror' ? judgeMirror(listing, listeningPorts()) : []),
   ];
   if (isEmpty(listing)) return [...found, unreadable];
-  for (const findings of judgements(doors, listing)) {
+  for (const findings of judgements(doors, listing, addressesOf('any', true))) {
     found.push(...findings);
     // A host can have thousands of rules, and a daemon has doors to open meanwhile.
     await otherWork();
@@ -66,14 +70,19 @@ export async function preflight(
 }
 
 /** The findings about the host's rules. */
-export function judgeHost(doors: readonly DoorPolicy[], listing: HostListing): Finding[] {
-  return [...judgements(doors, listing)].flat();
+export function judgeHost(doors: readonly DoorPolicy[], listing: HostListing, own: readonly Address[] = []): Finding[] {
+  return [...judgements(doors, listing, own)].flat();
 }
 
 /** One by one, because each takes its time. */
-function* judgements(doors: readonly DoorPolicy[], listing: HostListing): Generator<readonly Finding[]> {
+function* judgements(
+  doors: readonly DoorPolicy[],
+  listing: HostListing,
+  own: readonly Address[],
+): Generator<readonly Finding[]> {
   for (const segment of portSegments(doors).slice(0, MOST_SEGMENTS)) yield judgeSegment(segment, listing);
   yield* lintLedSteps(doors, (probe) => verdictOf(listing, probe).led);
+  yield* lintBypasses(doors, listing, own);
 }
 
 function judgeSegment(segment: PortSegment, listing: HostListing): Finding[] {

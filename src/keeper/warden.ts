@@ -55,7 +55,7 @@ import {
   watchedPorts,
   withPrefixOf,
 } from './warden-config.ts';
-import { describeWatcher } from './watcher-shown.ts';
+import { describeHalves } from './watcher-shown.ts';
 
 export interface WardenPorts extends Pick<ChroniclePorts, 'say' | 'whisper'>, Pick<StandingGuardPorts, 'face'> {
   readonly driver: FirewallDriver;
@@ -187,7 +187,7 @@ export class Warden implements Controlled {
       })),
       mode: this.#config.mode,
       ...this.#visitors.standing(),
-      watcher: describeWatcher(this.#ears?.listening, this.#restarts, this.#confinement),
+      ...describeHalves(this.#ears?.listening, this.#restarts, this.#confinement),
       ...this.#tarpit.standing(),
       ...(trial && { trial }),
       warnings: [...warnings, ...problems.filter((text) => text !== undefined)],

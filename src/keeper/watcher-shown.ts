@@ -1,10 +1,16 @@
-/** The watcher as `postern status` shows it. */
+/** Both halves as `postern status` shows them. */
 
 import type { Status } from '../control/controlled.ts';
 import type { Counts } from '../core/messages.ts';
+import { heldCapabilities } from '../platform/capabilities.ts';
 
-/** The watcher: of one that has not begun there is nothing to count. */
-export function describeWatcher(
+/** This process, and the watcher: of one that has not begun there is nothing to count. */
+export function describeHalves(...watcher: Parameters<typeof describeWatcher>): Pick<Status, 'keeper' | 'watcher'> {
+  const capabilities = process.platform === 'linux' ? heldCapabilities() : [];
+  return { watcher: describeWatcher(...watcher), keeper: { pid: process.pid, capabilities } };
+}
+
+function describeWatcher(
   listening: { readonly watcherPid: number | undefined; readonly counts: Counts } | undefined,
   restarts: number,
   confinement: string,

@@ -59,6 +59,24 @@ export function holdsCapabilities(): boolean {
   return readSets().some((word) => word !== 0);
 }
 
+/** By their numbers (capability.h). */
+const NAMES =
+  'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE'.split(
+    ' ',
+  );
+
+/** What the calling thread holds, by name: `CAP_NET_ADMIN`. */
+export function heldCapabilities(): readonly string[] {
+  const sets = readSets();
+  return Array.from({ length: 64 }, (_, capability) => capability)
+    .filter((capability) => ((sets[capability < 32 ? PERMITTED : PERMITTED + 3] ?? 0) & (1 << (capability & 31))) !== 0)
+    .map(capabilityName);
+}
+
+export function capabilityName(capability: number): string {
+  return `CAP_${NAMES[capability] ?? capability}`;
+}
+
 const PERMITTED = 1;
 
 function maskOf(capabilities: readonly number[]): number {

@@ -5,7 +5,7 @@
 
 import { readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { type Address, family, ipv4, parseAddress } from '../core/address.ts';
+import { type Address, family, ipv4, parseAddress, sameAddress } from '../core/address.ts';
 import { interfaceAddresses } from './libc.ts';
 
 /** Addresses of one interface, or of all for `any`, in the system's order; IPv4 only unless `ipv6`. Empty when it has none or is gone. */
@@ -15,6 +15,11 @@ export function addressesOf(name: string, ipv6: boolean): readonly Address[] {
     .filter((entry) => name === 'any' || entry.name === name)
     .map((entry) => entry.address)
     .filter((address) => ipv6 || family(address) === 4);
+}
+
+/** The interfaces that have this address: one, or more where it is shared. */
+export function interfacesWith(address: Address): readonly string[] {
+  return interfaceNames().filter((name) => addressesOf(name, true).some((each) => sameAddress(each, address)));
 }
 
 /** The interfaces there are, with or without addresses. */

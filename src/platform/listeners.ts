@@ -1,5 +1,5 @@
 /**
- * Who listens on TCP ports here, and which of those ports are public: connections to them are nobody's stray.
+ * Who listens on ports here, and which of those of TCP are public: connections to them are nobody's stray.
  *
  * Public is what a client may honestly reach and what no plain user can make so: a listener at an address that is watched, or at
  * all of them, at a port below 1024 or of a system account. With listeners between a door's steps a user could otherwise have a
@@ -20,11 +20,25 @@ export interface Listener {
   readonly address: Address;
   readonly port: number;
   readonly uid: number;
+  /** Of the socket, by which processes hold it. */
+  readonly inode?: number;
 }
+
+export type ListenerProtocol = 'tcp' | 'udp';
 
 /** The TCP ports of this network namespace that anybody listens on, ascending, each once; empty where neither source is there. */
 export function listeningPorts(): readonly number[] {
   return ascending(listeners());
+}
+
+/** What hears a packet that comes by itself: TCP listeners, and UDP sockets that are not tied to one peer. Each port once, ascending. */
+export function portsInUse(): readonly { readonly protocol: ListenerProtocol; readonly port: number }[] {
+  if (process.platform !== 'linux') return [];
+  const udp = listenersFromDiag('udp') ?? listenersFromProc('udp');
+  return [
+    ...listeningPorts().map((port) => ({ protocol: 'tcp', port }) as const),
+    ...ascending(udp).map((port) => ({ protocol: 'udp', port }) as const),
+  ];
 }
 
 /** The public ones among them, for a host that is reached at these addresses. */
@@ -59,8 +73,9 @@ const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_SOCK_DIAG = 4;
 const AF_INET = 2;
 const AF_INET6 = 10;
-const IPPROTO_TCP = 6;
-const TCP_LISTEN = 10;
+const IPPROTO: Readonly<Record<ListenerProtocol, number>> = { tcp: 6, udp: 17 };
+/** TCP_LISTEN; of UDP, TCP_CLOSE: bound, and without a peer. */
+const STATE: Readonly<Record<ListenerProtocol, number>> = { tcp: 10, udp: 7 };
 
 // struct nlmsghdr, struct inet_diag_req_v2 behind it; struct inet_diag_msg in answers
 const HEADER = 16;
@@ -68,6 +83,7 @@ const REQUEST = 56;
 const SOURCE_PORT = HEADER + 4;
 const SOURCE_ADDRESS = HEADER + 8;
 const UID = HEADER + 64;
+const INODE = HEADER + 68;
 /** The message ends with the inode, behind the uid; attributes may follow. */
 const ANSWER = HEADER + 72;
 const SOCK_DIAG_BY_FAMILY = 20;
@@ -76,13 +92,13 @@ const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 
 /** From the kernel's socket diagnostics; undefined where it has none. */
-export function listenersFromDiag(): readonly Listener[] | undefined {
+export function listenersFromDiag(protocol: ListenerProtocol = 'tcp'): readonly Listener[] | undefined {
   let fd: number | undefined;
   try {
     fd = socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_SOCK_DIAG);
     const found: Listener[] = [];
     for (const family of [AF_INET, AF_INET6]) {
-      sendto(fd, diagRequest(family), 0);
+      sendto(fd, diagRequest(family, protocol), 0);
       if (!collect(fd, found)) return undefined;
     }
     return found;
@@ -94,15 +110,15 @@ export function listenersFromDiag(): readonly Listener[] | undefined {
   }
 }
 
-function diagRequest(family: number): Uint8Array {
+function diagRequest(family: number, protocol: ListenerProtocol): Uint8Array {
   const request = new Uint8Array(HEADER + REQUEST);
   const view = new DataView(request.buffer);
   view.setUint32(0, request.length, true);
   view.setUint16(4, SOCK_DIAG_BY_FAMILY, true);
   view.setUint16(6, NLM_F_REQUEST_DUMP, true);
   request[HEADER] = family;
-  request[HEADER + 1] = IPPROTO_TCP;
-  view.setUint32(HEADER + 4, 1 << TCP_LISTEN, true);
+  request[HEADER + 1] = IPPROTO[protocol];
+  view.setUint32(HEADER + 4, 1 << STATE[protocol], true);
   return request;
 }
 
@@ -132,17 +148,17 @@ function readAnswer(view: DataView, at: number): Listener {
       view.getUint8(at + HEADER) === AF_INET ? ipv4(word(0)) : { a: word(0), b: word(1), c: word(2), d: word(3) },
     port: view.getUint16(at + SOURCE_PORT),
     uid: view.getUint32(at + UID, true),
+    inode: view.getUint32(at + INODE, true),
   };
 }
 
-const LISTEN = '0A';
-const LINE = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) \S+ \S+ \S+ +(\d+) /;
+const LINE = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) \S+ \S+ \S+ +(\d+) +\d+ (\d+) /;
 
 /** From the process file system; empty where there is none. */
-export function listenersFromProc(): readonly Listener[] {
-  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) => {
+export function listenersFromProc(protocol: ListenerProtocol = 'tcp'): readonly Listener[] {
+  return [`/proc/net/${protocol}`, `/proc/net/${protocol}6`].flatMap((file) => {
     try {
-      return [...readListening(file)];
+      return [...readListening(file, protocol)];
     } catch {
       // No /proc, or no IPv6: nothing is public by this list, which only makes strays of more packets.
       return [];
@@ -150,7 +166,7 @@ export function listenersFromProc(): readonly Listener[] {
   });
 }
 
-function* readListening(file: string): Generator<Listener> {
+function* readListening(file: string, protocol: ListenerProtocol): Generator<Listener> {
   const fd = openSync(file, 'r');
   try {
     const chunk = new Uint8Array(16384);
@@ -162,10 +178,13 @@ function* readListening(file: string): Generator<Listener> {
       const lines = (rest + decoder.decode(chunk.subarray(0, length))).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        const [, address = '', port = '', state, uid = ''] = LINE.exec(line) ?? [];
+        const [, address = '', port = '', state, uid, inode] = LINE.exec(line) ?? [];
         if (state === undefined) continue; // the heading
-        if (state !== LISTEN) return;
-        yield { address: readWords(address), port: Number.parseInt(port, 16), uid: Number(uid) };
+        if (Number.parseInt(state, 16) !== STATE[protocol]) {
+          if (protocol === 'tcp') return; // Listening sockets come first.
+          continue;
+        }
+        yield { address: readWords(address), port: Number.parseInt(port, 16), uid: Number(uid), inode: Number(inode) };
       }
     }
   } finally {

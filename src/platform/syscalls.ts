@@ -70,6 +70,7 @@ const TABLE = `
   accept4          288 242
   pipe2            293  59
   prlimit64        302 261
+  adjtimex         159 171
   getcpu           309 168
   seccomp          317 277
   getrandom        318 278

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { test } from 'node:test';
@@ -7,6 +8,7 @@ import {
   listenersFromDiag,
   listenersFromProc,
   listeningPorts,
+  portsInUse,
   publicListeners,
   publicPorts,
 } from '../../src/platform/listeners.ts';
@@ -78,7 +80,7 @@ test('More listeners than fit one answer are all listed', { skip }, async () => 
   for (const { server } of servers) server.close();
 });
 
-test('Both sources know address and user of a listener', { skip }, async () => {
+test('Both sources know address, user and socket of a listener', { skip }, async () => {
   const uid = process.getuid?.();
   const hosts = [
     '127.0.0.9',
@@ -94,9 +96,13 @@ test('Both sources know address and user of a listener', { skip }, async () => {
     const { server, port } = await listen(host);
     const expected = [{ address: address(host), port, uid }];
     const here = (listener: Listener): boolean => listener.port === port;
-    assert.deepEqual(listenersFromProc().filter(here), expected);
+    const listed = listenersFromProc().filter(here);
+    assert.deepEqual(
+      listed.map(({ inode, ...rest }) => rest),
+      expected,
+    );
     const asked = listenersFromDiag();
-    if (asked) assert.deepEqual(asked.filter(here), expected);
+    if (asked) assert.deepEqual(asked.filter(here), listed);
     server.close();
   }
 });
@@ -127,3 +133,23 @@ test('What a user listens on is no public port', {
   assert.ok(listeningPorts().includes(users.port));
   for (const { server } of [own, users]) server.close();
 });
+
+for (const [name, read] of Object.entries({
+  'socket diagnostics': () => portsOf(listenersFromDiag('udp')),
+  '/proc': () => portsOf(listenersFromProc('udp')),
+  both: () => portsInUse().flatMap(({ protocol, port }) => (protocol === 'udp' ? [port] : [])),
+})) {
+  const absent = skip || (name === 'socket diagnostics' && listenersFromDiag('udp') === undefined && 'needs sock_diag');
+  test(`A UDP port is in use while a socket without a peer is bound to it (${name})`, { skip: absent }, async () => {
+    const [bound, tied] = [createSocket('udp4').bind(0, '127.0.0.1'), createSocket('udp4')];
+    await once(bound, 'listening');
+    tied.connect(bound.address().port, '127.0.0.1');
+    await once(tied, 'connect');
+    const ports = read();
+    assert.ok(ports.includes(bound.address().port));
+    assert.ok(!ports.includes(tied.address().port));
+    tied.close();
+    bound.close();
+    await once(bound, 'close');
+  });
+}

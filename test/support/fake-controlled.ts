@@ -39,6 +39,7 @@ export const STATUS: Status = {
     strangers: 3,
     confinement: 'landlock 7, seccomp',
   },
+  keeper: { pid: 4241, capabilities: ['CAP_NET_ADMIN', 'CAP_NET_RAW'] },
   warnings: [],
 };
 
