@@ -35,6 +35,17 @@ test('`postern status` shows doors, grants, bans and health', async () => {
   assert.deepEqual(await at.postern('status'), done(STATUS_TEXT));
 });
 
+test('`postern status` of a daemon that only observes says how many would be banned', async () => {
+  const observing = { ...STATUS, mode: 'observe' as const };
+  for (const [number, words] of [
+    [0, ''],
+    [1, ', 1 source would be banned (postern attackers)'],
+  ] as const) {
+    await using at = await controlDaemon({ status: async () => ({ ...observing, would_be_banned: number }) });
+    assert.ok((await at.postern('status')).out.includes(`\nIt only observes: nothing is dropped${words}\n`));
+  }
+});
+
 test('`postern status` shows who is held in the tarpit, and one that does not run', async () => {
   const tarpit = {
     port: 22_022,
