@@ -21,7 +21,7 @@ import { Warden } from '../keeper/warden.ts';
 import { startWatchdog } from '../keeper/watchdog.ts';
 import { Zygote } from '../keeper/zygote.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
-import { monotonicNow, wallNow } from '../platform/clock.ts';
+import { monotonicNow, uptimeNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { openJournald } from '../platform/journald.ts';
 import { notify, notifyReloading, takeWatchdogTime } from '../platform/notify.ts';
@@ -30,6 +30,7 @@ import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
 import { writeApplied } from '../store/pending-change.ts';
 import { openState } from '../store/state.ts';
+import { armRollback } from './arm-rollback.ts';
 import { leaveSoon } from './farewell.ts';
 import { installGuard } from './guard-only.ts';
 import { HostFindings } from './host-findings.ts';
@@ -120,6 +121,8 @@ async function run(given: Given, { config, text, warnings: doubts }: Settled, pr
     record: (event) => warden.record(event),
     latest: (types) => state.history.latest({ types }, 1)[0],
     wallNow,
+    uptimeNow,
+    takeBack: (token) => armRollback(config.state.dir, token, 0),
     after,
   });
   const warden: Warden = new Warden(
