@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { PosternConfig } from '../config/postern-config.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
@@ -14,19 +14,22 @@ import { isLoopback, printAddress } from '../core/address.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { bootId } from '../platform/boot.ts';
+import { uptimeNow } from '../platform/clock.ts';
 import { createFolder } from '../platform/folder.ts';
-import { isSystemdHere, startDetached, startUnit } from '../platform/process.ts';
+import { startDetached } from '../platform/process.ts';
 import { tcpSessions } from '../platform/tcp-sessions.ts';
 import {
-  lastRejected,
+  addSessions,
+  beginPending,
+  outcomeOf,
   type PendingChange,
   readApplied,
   readPending,
   readStanding,
   withdrawPending,
-  writePending,
 } from '../store/pending-change.ts';
 import { readDurationText } from './arguments.ts';
+import { armRollback } from './arm-rollback.ts';
 import { complain, controlCommand } from './ask.ts';
 import { DEFAULT_CONFIG, runningSocket } from './daemon-socket.ts';
 import { startDaemonUnit, unitOf } from './daemon-unit.ts';
@@ -40,11 +43,16 @@ import { judgeInterfaces } from './ways-in.ts';
 import { harmless } from './wording.ts';
 
 const USUAL_TIME = '60s';
+/** Less is over before anybody can have knocked; more is no trial. */
+const SHORTEST = 3000;
+const LONGEST = 24 * 3_600_000;
 /** From the start of a daemon to the day it answers, on a slow machine. */
 const START_PATIENCE = 30_000;
 const LOOK_EVERY = 200;
-/** What the rollback takes at most, after the time is over. */
+/** What the rollback takes at most, after the time is over; and after what time this command lends a hand, and again. */
 const ROLLBACK_TAKES = 20_000;
+const GRACE = 3000;
+const AGAIN = 5000;
 const MOST_SESSIONS = 10_000;
 
 interface Wanted {
@@ -67,8 +75,12 @@ export function addApply(program: Command, end: (status: number) => void, termin
 
 /** `--confirm-within`. */
 export function confirmWithinOption(): Option {
-  return new Option('--confirm-within <duration>', 'how long the trial lasts')
-    .argParser(readDurationText)
+  return new Option('--confirm-within <duration>', 'how long the trial lasts, from 3s to 24h')
+    .argParser((text: string) => {
+      const time = milliseconds(readDurationText(text));
+      if (time < SHORTEST || time > LONGEST) throw new InvalidArgumentError('A trial lasts from "3s" to "24h".');
+      return text;
+    })
     .default(USUAL_TIME);
 }
 
@@ -99,9 +111,8 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   if (running && previous === undefined) {
     return refuse('It is not known what the daemon has in force', 'Start posternd anew, then apply');
   }
-  if (readPending(config.state.dir)) {
-    return refuse('Another change waits for its confirmation', 'Run postern confirm, or wait until it is taken back');
-  }
+  const other = readPending(config.state.dir);
+  if (other) return refuse(...onTrialAlready(other));
   if (running && previous === text) {
     stdout.write('There is nothing to apply: this configuration is in force\n');
     return 0;
@@ -123,21 +134,29 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
     previous: previous ?? null,
     since: terminal.wallNow(),
     until: terminal.wallNow() + trial,
+    began: uptimeNow(),
+    by: caller(environment),
     ...bootNow(),
-    sessions: tcpSessions(() => true, MOST_SESSIONS).map((each) => `${printAddress(each.source)} ${each.sourcePort}`),
+    sessions: sessionsNow(),
   };
   try {
     createFolder(config.state.dir);
-    writePending(config.state.dir, change);
+    const first = beginPending(config.state.dir, change);
+    if (first) return refuse(...onTrialAlready(first === 'busy' ? undefined : first));
   } catch (error) {
     return refuse(`Cannot write to ${config.state.dir}: ${reasonOf(error)}: without that, nothing could be taken back`);
+  }
+  // Another trial may have begun and ended while this one was shown and asked about.
+  if ((running ? readApplied(config.state.dir) : readStanding(config.state.dir)) !== previous) {
+    withdrawPending(config.state.dir, change.token);
+    return refuse('What is in force has changed meanwhile', 'Look at the difference again: postern apply');
   }
   // From here on something must be said to who ends the command.
   let interrupted = false;
   terminal.onInterrupt(() => {
     interrupted = true;
   });
-  armRollback(config, change, trial);
+  armRollback(config.state.dir, change.token, trial);
   try {
     for (const doubt of await putInForce(config, file, running)) {
       // The file's own were told above.
@@ -149,21 +168,46 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
     await undo(change, config.state.dir, { refused: running && error.problem === 'refused', running, terminal });
     return 1;
   }
+  addSessions(config.state.dir, change.token, sessionsNow());
   const guest = await letPeerIn(config, terminal, trial);
   stdout.write(`In force for ${within}. Knock, open a new session, and there: postern --config ${shown} confirm\n`);
   if (guest !== undefined) stdout.write(`From ${guest}, where you are, it goes without a knock for twice that time\n`);
   const paint = paintFor(stdout, environment);
-  const kept = await waitForConfirmation(config.state.dir, change, () => interrupted);
-  if (kept === undefined) {
+  const outcome = await waitForOutcome(config.state.dir, change, { terminal, interrupted: () => interrupted });
+  if (outcome === 'open') {
     stderr.write('postern: The trial goes on without this command: confirm it, or it is taken back\n');
-    return 1;
-  }
-  if (kept) stdout.write(`${paint('green', 'confirmed')}: the new configuration stays\n`);
-  else
+  } else if (outcome === undefined) {
+    stderr.write('postern: How the trial ended is not known: see postern log -t applied,confirmed,reverted\n');
+  } else if (outcome === 'confirmed') {
+    stdout.write(`${paint('green', 'confirmed')}: the new configuration stays\n`);
+  } else {
     stdout.write(
       `${paint('yellow', 'not confirmed')}: what was in force before is back, what was tried is ${rejectedFile(shown)}\n`,
     );
-  return kept ? 0 : 1;
+  }
+  return outcome === 'confirmed' ? 0 : 1;
+}
+
+/** What to say to who comes second, and what he can do. */
+function onTrialAlready(other: PendingChange | undefined): [message: string, hint: string] {
+  if (!other) return ['Another change is being taken back', 'Look at what is in force in a minute: postern status'];
+  const when = new Date(other.since).toISOString().replace('T', ' ').slice(0, 19);
+  const who = other.by === undefined ? '' : ` by ${harmless(other.by)}`;
+  return [
+    `Another change waits for its confirmation: ${harmless(other.file)}, applied${who} at ${when} UTC`,
+    'Run postern confirm, or wait until it is taken back',
+  ];
+}
+
+/** For people: who is root here, and from where. */
+function caller(environment: Terminal['environment']): string {
+  const session = callersSession(environment);
+  const from = session ? ` from ${printAddress(session.source)}` : '';
+  return `${environment.SUDO_USER ?? 'root'}${from} (process ${process.pid})`;
+}
+
+function sessionsNow(): string[] {
+  return tcpSessions(() => true, MOST_SESSIONS).map((each) => `${printAddress(each.source)} ${each.sourcePort}`);
 }
 
 async function isRunning({ control }: PosternConfig): Promise<boolean> {
@@ -201,15 +245,6 @@ async function describeChange(
   ];
 }
 
-/** A timer of systemd where there is one, else a process in a session of its own. */
-function armRollback(config: PosternConfig, change: PendingChange, trial: number): void {
-  const words = ['rollback', '--state', config.state.dir, '--token', change.token];
-  const postern = [process.execPath, ...process.execArgv, process.argv[1] ?? ''] as const;
-  if (isSystemdHere()) startUnit(`postern-rollback-${change.token}`, trial, [...postern, ...words]);
-  // In any case: a timer that could not be set must not be the end of it. Whoever comes second finds nothing to do.
-  startDetached([...postern, ...words, '--after', `${trial}ms`]);
-}
-
 /** Resolves to the daemon's doubts. */
 async function putInForce(config: PosternConfig, file: string, running: boolean): Promise<readonly string[]> {
   if (running) {
@@ -245,11 +280,11 @@ async function undo(
 ): Promise<void> {
   const { stdout, stderr } = how.terminal;
   // Nothing has changed.
-  if (how.refused) return withdrawPending(folder);
+  if (how.refused) return withdrawPending(folder, change.token);
   try {
     if (how.running) throw new Error('the daemon does not answer');
     // A daemon that ended may have closed the doors before it did.
-    await takeBack(change, folder);
+    await takeBack(change.token, folder);
     stdout.write(`What was in force before is back, what was tried is ${rejectedFile(change.file)}\n`);
   } catch (error) {
     stderr.write(
@@ -283,18 +318,31 @@ async function letPeerIn(
   }
 }
 
-/** Undefined when somebody ended the waiting. */
-async function waitForConfirmation(
+/**
+ * How the trial ended; `open` when somebody ended the waiting, undefined when it cannot be told. Should the time be over and nobody take the
+ * change back, it is done here.
+ */
+async function waitForOutcome(
   folder: string,
   change: PendingChange,
-  interrupted: () => boolean,
-): Promise<boolean | undefined> {
-  const patience = change.until - change.since + ROLLBACK_TAKES;
-  for (let waited = 0; waited < patience && !interrupted(); waited += LOOK_EVERY) {
-    if (readPending(folder)?.token !== change.token) return lastRejected(folder) !== change.token;
-    await pause(LOOK_EVERY);
+  { terminal, interrupted }: { readonly terminal: Terminal; readonly interrupted: () => boolean },
+): Promise<'confirmed' | 'reverted' | 'open' | undefined> {
+  const began = change.began ?? uptimeNow();
+  const trial = change.until - change.since;
+  for (let next = trial + GRACE; !interrupted(); ) {
+    if (readPending(folder)?.token !== change.token) return outcomeOf(folder, change.token);
+    const waited = uptimeNow() - began;
+    if (waited > trial + ROLLBACK_TAKES) break;
+    if (waited > next) {
+      next = waited + AGAIN;
+      try {
+        await takeBack(change.token, folder);
+      } catch (error) {
+        terminal.stderr.write(`postern: Cannot take the change back: ${reasonOf(error)}\n`);
+      }
+    } else await pause(LOOK_EVERY);
   }
-  return undefined;
+  return 'open';
 }
 
 function bootNow(): Pick<PendingChange, 'boot'> {

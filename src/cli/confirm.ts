@@ -1,18 +1,19 @@
 /**
- * `postern confirm`: what is in force on trial stays. It counts from the console, and from an SSH session that is younger than the change and
- * whose address has knocked since: an old session lives on whatever the new rules are, and so says nothing about them.
+ * `postern confirm`: what is in force on trial stays. It counts from the console, and from an SSH session that proves the new way in
+ * (session-proof.ts), before the time of the trial is over: after that, whoever takes it back may be at it already.
  */
 
 import type { Command } from 'commander';
-import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
-import { printAddress } from '../core/address.ts';
-import { confirmPending, type PendingChange, readInterrupted, readPending } from '../store/pending-change.ts';
+import { ControlError, connectControl } from '../control/client.ts';
+import { uptimeNow } from '../platform/clock.ts';
+import { confirmPending, type Now, readInterrupted, readPending, timeLeft } from '../store/pending-change.ts';
 import { complain, controlCommand, withOrigin } from './ask.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
 import { unitOf } from './daemon-unit.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
-import { callersSession, isOverSsh, type SshSession } from './ssh-session.ts';
+import { judgeSession } from './session-proof.ts';
+import { callersSession, isOverSsh } from './ssh-session.ts';
 import type { Terminal } from './terminal.ts';
 
 export function addConfirm(program: Command, end: (status: number) => void, terminal: Terminal): void {
@@ -22,8 +23,10 @@ export function addConfirm(program: Command, end: (status: number) => void, term
     )
     .action(async (_: object, command: Command) => {
       try {
-        const file = await confirm(command, terminal);
+        const { file, text, tried } = await confirm(command, terminal);
         terminal.stdout.write('confirmed: the new configuration stays\n');
+        if (tried !== undefined && text !== tried)
+          terminal.stderr.write(`warning: ${file} is not what was tried: it has been edited since\n${EDITED}\n`);
         if ((await unitOf(file))?.enabled === false)
           terminal.stdout.write('hint: It does not start with this machine: systemctl enable posternd\n');
         end(0);
@@ -35,12 +38,17 @@ export function addConfirm(program: Command, end: (status: number) => void, term
     });
 }
 
-/** Resolves to the file that stays. */
-async function confirm(command: Command, terminal: Terminal): Promise<string> {
+const EDITED = 'hint: The next start would put in force what nobody has tried: postern apply';
+
+/** Resolves to the file, what it says now, and what was tried and stays. */
+async function confirm(
+  command: Command,
+  terminal: Terminal,
+): Promise<{ readonly file: string; readonly text: string | undefined; readonly tried: string | undefined }> {
   if (process.geteuid?.() !== 0) throw new ControlError('no-permission', 'Only root can confirm', 'Run it with sudo');
   const { config: shown = DEFAULT_CONFIG } = command.optsWithGlobals<{ config?: string }>();
   const file = absolute(shown);
-  const { config, complaints } = loadPosternToml(file, { shownAs: shown, strict: false, starting: true });
+  const { config, complaints, text } = loadPosternToml(file, { shownAs: shown, strict: false, starting: true });
   if (!config) throw new ControlError('refused', complaints.join('\n'));
   const { dir } = config.state;
   const pending = readPending(dir);
@@ -52,6 +60,14 @@ async function confirm(command: Command, terminal: Terminal): Promise<string> {
     );
   if (!pending)
     throw new ControlError('refused', 'There is nothing to confirm', `Changes are put on trial by postern apply`);
+  const now = (): Now => ({ wall: terminal.wallNow(), uptime: uptimeNow() });
+  const tooLate = (): ControlError =>
+    new ControlError(
+      'refused',
+      'It is too late: the time of the trial is over, and what was in force before comes back',
+      'Try it anew: postern apply',
+    );
+  if (timeLeft(pending, now()) <= 0) throw tooLate();
   const session = callersSession(terminal.environment);
   if (!session && isOverSsh(terminal.environment)) {
     throw new ControlError(
@@ -62,44 +78,8 @@ async function confirm(command: Command, terminal: Terminal): Promise<string> {
   }
   if (session) {
     using client = await connectControl(config.control.socket);
-    await judge(session, pending, client);
+    await judgeSession(session, pending, client);
   }
-  if (!confirmPending(dir)) throw new ControlError('refused', 'It was too late: what was in force before is back');
-  return file;
-}
-
-/** Throws a `ControlError` for a session that proves nothing. */
-async function judge(session: SshSession, pending: PendingChange, client: ControlClient): Promise<void> {
-  const source = printAddress(session.source);
-  const wayOut = 'Knock, open a new session, and confirm there; or confirm at the console';
-  if (pending.sessions.includes(`${source} ${session.sourcePort}`)) {
-    throw new ControlError(
-      'refused',
-      'This session is older than the change: it says nothing about the new rules',
-      wayOut,
-    );
-  }
-  const { doors } = await client.status();
-  const isOpen = doors.some(({ grants }) =>
-    grants.some(({ source: place, prefix, via }) => via === 'knock' && isSame(place, prefix, source)),
-  );
-  const events = isOpen
-    ? []
-    : await client.log({ types: ['opened', 'renewed'], since: new Date(pending.since).toISOString(), limit: 1000 });
-  const knocked = events.some(
-    ({ source: place, via }) => via === 'knock' && place !== undefined && isSame(place, undefined, source),
-  );
-  if (!isOpen && !knocked) {
-    throw new ControlError(
-      'refused',
-      `${source} has not knocked since the change: whether the door opens is not shown`,
-      wayOut,
-    );
-  }
-}
-
-/** Grants of IPv6 are for networks, shown by their first address. */
-function isSame(place: string, prefix: number | undefined, source: string): boolean {
-  if (place === source) return true;
-  return source.includes(':') && (prefix ?? 64) < 128 && place.endsWith('::') && source.startsWith(place.slice(0, -1));
+  if (confirmPending(dir, pending.token, now()) !== 'confirmed') throw tooLate();
+  return { file, text, tried: pending.tried };
 }

@@ -22,7 +22,7 @@ import { changedFixedParts } from '../keeper/warden-config.ts';
 import { startWatchdog } from '../keeper/watchdog.ts';
 import { Zygote, type ZygoteLine } from '../keeper/zygote.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
-import { monotonicNow, wallNow } from '../platform/clock.ts';
+import { monotonicNow, uptimeNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { leadsToJournal, openJournald } from '../platform/journald.ts';
 import { notify, notifyReloading, takeWatchdogTime } from '../platform/notify.ts';
@@ -31,6 +31,7 @@ import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
 import { writeApplied } from '../store/pending-change.ts';
 import { openState } from '../store/state.ts';
+import { armRollback } from './arm-rollback.ts';
 import { leaveSoon } from './farewell.ts';
 import { installGuard } from './guard-only.ts';
 import { HostFindings } from './host-findings.ts';
@@ -143,6 +144,8 @@ async function run(
     record: (event) => warden.record(event),
     latest: (types) => state.history.latest({ types }, 1)[0],
     wallNow,
+    uptimeNow,
+    takeBack: (token) => armRollback(config.state.dir, token, 0),
     after,
   });
   const warden: Warden = new Warden(

@@ -13,6 +13,9 @@ import { takeBack } from './take-back.ts';
 import type { Terminal } from './terminal.ts';
 
 const LOOK_EVERY = 500;
+/** What the firewall or the disk refuses is tried again, so often. */
+const ATTEMPTS = 24;
+const AGAIN = 5000;
 
 export function addRollback(program: Command, end: (status: number) => void, terminal: Terminal): void {
   program
@@ -29,14 +32,16 @@ export function addRollback(program: Command, end: (status: number) => void, ter
       let left = 'value' in reading ? reading.value : 0;
       const isPending = (): boolean => readPending(folder)?.token === options.token;
       for (; left > 0 && isPending(); left -= LOOK_EVERY) await pause(Math.min(left, LOOK_EVERY));
-      const change = readPending(folder);
-      if (change?.token !== options.token) return end(0);
-      try {
-        await takeBack(change, folder);
-        end(0);
-      } catch (error) {
-        terminal.stderr.write(`postern: Cannot take the change back: ${(error as Error).message}\n`);
-        end(1);
+      for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+        try {
+          // Who is at it may die before it is done.
+          while ((await takeBack(options.token, folder)) === 'busy') await pause(LOOK_EVERY);
+          return end(0);
+        } catch (error) {
+          terminal.stderr.write(`postern: Cannot take the change back: ${(error as Error).message}\n`);
+        }
+        await pause(AGAIN);
       }
+      end(1);
     });
 }

@@ -3,7 +3,7 @@
  * be dead by then, and the file that was tried may be anything, so what is to be ended and removed is known from the state.
  */
 
-import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PosternConfig } from '../config/postern-config.ts';
@@ -11,7 +11,9 @@ import { parsePosternToml } from '../config/postern-toml.ts';
 import { connectControl } from '../control/client.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
 import { lockState } from '../keeper/state-lock.ts';
-import { forgetApplied, type PendingChange, readApplied, rejectPending } from '../store/pending-change.ts';
+import { guardOf } from '../keeper/warden-config.ts';
+import { forgetApplied, type PendingChange, readApplied, readPending, rejectPending } from '../store/pending-change.ts';
+import { lockTrial } from '../store/trial-lock.ts';
 import { stopDaemonUnit, unitOf } from './daemon-unit.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 
@@ -19,11 +21,24 @@ const LOOK_EVERY = 500;
 /** What a daemon takes to end. */
 const FAREWELL = 5000;
 
-/** Ends the trial whose state is in `folder`: what was in force before is back. Throws what the firewall or the disk refuses. */
-export async function takeBack(change: PendingChange, folder: string): Promise<void> {
-  if (change.previous === null) await removeAll(change, folder);
-  else await putBack(change.file, change.previous);
-  rejectPending(folder);
+/**
+ * Ends the trial of this token, whose state is in `folder`: what was in force before is back. `over` when it has ended, `busy` when
+ * somebody else is at it (who may die of it: look again). Throws what the firewall or the disk refuses; then it can be tried again.
+ */
+export async function takeBack(token: string, folder: string): Promise<'done' | 'busy' | 'over'> {
+  if (readPending(folder)?.token !== token) return 'over';
+  const lock = lockTrial(folder);
+  if (!lock) return 'busy';
+  try {
+    const change = readPending(folder);
+    if (change?.token !== token) return 'over';
+    if (change.previous === null) await removeAll(change, folder);
+    else await putBack(change.file, change.previous);
+    rejectPending(folder);
+    return 'done';
+  } finally {
+    lock.release();
+  }
 }
 
 /** Where the file that was tried lies afterwards: under its own name nobody shall start it untried. */
@@ -54,16 +69,17 @@ function firewallOf(applied: string | undefined, file: string): Pick<PosternConf
 }
 
 async function putBack(file: string, previous: string): Promise<void> {
-  layAside(file);
-  writeFileSync(file, previous, { mode: 0o600 });
+  // At a second attempt it is there.
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== previous) {
+    layAside(file);
+    writeFileSync(file, previous, { mode: 0o600 });
+  }
   const result = parsePosternToml(previous, { file, directory: dirname(file) });
   if (!result.ok) throw new Error(`${file}: what was in force before cannot be read any more`);
   if (await reloads(result.config)) return;
-  const { doors, allow, mode, firewall } = result.config;
+  const { firewall } = result.config;
   const face = await resolveFace(firewall.face);
-  await withDriver(firewall, (driver) =>
-    driver.install({ doors, trusted: allow, observe: mode === 'observe', ipv6Prefix: firewall.ipv6Prefix, ...face }),
-  );
+  await withDriver(firewall, (driver) => driver.install({ ...guardOf(result.config), ...face }));
 }
 
 /** False when no daemon answers. */

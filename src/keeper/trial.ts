@@ -6,10 +6,11 @@
  * - Each event names the trial by its token (`reason`), so that a daemon that was dead at its end tells it at the next start, once.
  * - While a trial lasts, a reload takes the text that is tried, or the one before: what somebody wrote meanwhile was proven by nobody, and
  *   the rollback would take back another change than was made.
+ * - A trial that nobody has taken back when its time is over has lost its rollback: the daemon starts another one, again and again.
  */
 
 import type { HistoryEvent, HistoryType } from '../core/history.ts';
-import { lastRejected, type PendingChange, readInterrupted, readPending } from '../store/pending-change.ts';
+import { outcomeOf, type PendingChange, readInterrupted, readPending, timeLeft } from '../store/pending-change.ts';
 
 export interface TrialPorts {
   /** Of the state. */
@@ -18,6 +19,9 @@ export interface TrialPorts {
   /** The newest entry of these types, if there is one. */
   readonly latest: (types: readonly HistoryType[]) => HistoryEvent | undefined;
   readonly wallNow: () => number;
+  readonly uptimeNow: () => number;
+  /** Starts another rollback of this trial; whoever comes second finds nothing to do. */
+  readonly takeBack: (token: string) => void;
   readonly after: (delay: number, call: () => void) => () => void;
 }
 
@@ -35,6 +39,9 @@ export function onTrial({ file, remaining_ms }: TrialStatus): string {
 }
 
 const LOOK_EVERY = 500;
+/** From the end of a trial to the day that its own rollback is given up, and between the others. */
+const GRACE = 5000;
+const AGAIN = 10_000;
 const TYPES = ['applied', 'confirmed', 'reverted'] as const;
 
 export class Trial {
@@ -42,6 +49,7 @@ export class Trial {
   #known: Pick<PendingChange, 'token' | 'file'> | undefined;
   #recalled = false;
   #cancel: (() => void) | undefined;
+  #guardedAt = Number.NEGATIVE_INFINITY;
 
   constructor(ports: TrialPorts) {
     this.#ports = ports;
@@ -68,24 +76,25 @@ export class Trial {
     this.#known = undefined;
     this.release();
     const { folder } = this.#ports;
-    const rejected = lastRejected(folder) === known.token || readInterrupted(folder)?.token === known.token;
-    this.#record(rejected ? 'reverted' : 'confirmed', known, known.file);
+    const outcome = readInterrupted(folder)?.token === known.token ? 'reverted' : outcomeOf(folder, known.token);
+    if (outcome) return this.#record(outcome, known, known.file);
+    const detail = `How the trial of ${known.file} ended is not known: see what is in force, postern doctor`;
+    this.#ports.record({ type: 'warned', detail });
   }
 
   status(): TrialStatus | undefined {
     this.settle();
     const pending = this.#known && readPending(this.#ports.folder);
     if (!pending) return undefined;
-    return { file: pending.file, remaining_ms: Math.max(0, Math.round(pending.until - this.#ports.wallNow())) };
+    return { file: pending.file, remaining_ms: this.#left(pending) };
   }
 
   /** Why this text must not be put in force now; undefined when it may. */
   objection(text: string, inForce: string): string | undefined {
-    const { wallNow } = this.#ports;
     this.settle();
     const pending = this.#known && readPending(this.#ports.folder);
     if (!pending || text === inForce || text === pending.previous) return undefined;
-    const left = Math.max(0, Math.ceil((pending.until - wallNow()) / 1000));
+    const left = Math.ceil(this.#left(pending) / 1000);
     return [
       `${pending.file} has changed, and what it was before is on trial for another ${left} s`,
       'The configuration is unchanged',
@@ -116,8 +125,31 @@ export class Trial {
     this.#cancel ??= this.#ports.after(LOOK_EVERY, () => {
       this.#cancel = undefined;
       this.settle();
-      if (this.#known) this.#wait();
+      if (!this.#known) return;
+      this.#guard();
+      this.#wait();
     });
+  }
+
+  /** Is there a rollback at all? */
+  #guard(): void {
+    const pending = readPending(this.#ports.folder);
+    const now = this.#ports.uptimeNow();
+    if (!pending || timeLeft(pending, this.#now()) > -GRACE || now - this.#guardedAt < AGAIN) return;
+    this.#guardedAt = now;
+    this.#ports.record({
+      type: 'warned',
+      detail: `The time of the trial of ${pending.file} is over, and nobody has taken it back: the daemon has it taken back`,
+    });
+    this.#ports.takeBack(pending.token);
+  }
+
+  #left(pending: PendingChange): number {
+    return Math.max(0, Math.round(timeLeft(pending, this.#now())));
+  }
+
+  #now(): { readonly wall: number; readonly uptime: number } {
+    return { wall: this.#ports.wallNow(), uptime: this.#ports.uptimeNow() };
   }
 
   #record(type: (typeof TYPES)[number], { token }: Pick<PendingChange, 'token'>, detail: string): void {

@@ -9,3 +9,8 @@ export function monotonicNow(): number {
 export function wallNow(): number {
   return Date.now();
 }
+
+/** Milliseconds that never step and that all processes of this boot share: for what one writes down and another reads. */
+export function uptimeNow(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}

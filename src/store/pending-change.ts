@@ -1,11 +1,15 @@
 /**
  * A configuration that is in force on trial: what `postern apply` writes down, `postern confirm` takes away, and the rollback finds when nobody
  * did. Files of the state's folder, for root alone; each is replaced in one step, so that a death in between leaves the old or the new.
+ *
+ * There is one trial at a time, and it ends once: whoever begins or ends one holds `trial.lock` (trial-lock.ts). How it ended is told by
+ * what became of its file, `confirmed.json` or `rejected.json`; that the file is gone tells nothing.
  */
 
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootId } from '../platform/boot.ts';
+import { whileLocked } from './trial-lock.ts';
 
 export interface PendingChange {
   /** Names this trial: a rollback of another one leaves it alone. */
@@ -19,6 +23,10 @@ export interface PendingChange {
   /** Wall time in milliseconds since 1970. */
   readonly since: number;
   readonly until: number;
+  /** `since` by the clock of this boot, which nobody sets. */
+  readonly began?: number;
+  /** Who began it, for people. */
+  readonly by?: string;
   /** Which boot of the machine it began in, where the system tells. */
   readonly boot?: string;
   /** Clients' ends of the sessions that there were before, `192.0.2.7 50123`: none of them can confirm. */
@@ -62,16 +70,53 @@ export function writePending(folder: string, change: PendingChange): void {
   write(join(folder, 'pending.json'), `${JSON.stringify(change)}\n`);
 }
 
-/** The trial is over, and the change stays; false when it was over already. */
-export function confirmPending(folder: string): boolean {
-  if (!readPending(folder)) return false;
-  rmSync(join(folder, 'pending.json'), { force: true });
-  return true;
+/** Begins a trial, unless another one goes on: that one, or `busy` when it is being taken back. */
+export function beginPending(folder: string, change: PendingChange): PendingChange | 'busy' | undefined {
+  return whileLocked(folder, () => {
+    const other = readPending(folder);
+    if (!other) writePending(folder, change);
+    return other;
+  });
+}
+
+/** Sessions that began while the change was put in force: they cannot confirm, either. */
+export function addSessions(folder: string, token: string, sessions: readonly string[]): void {
+  whileLocked(folder, () => {
+    const change = readPending(folder);
+    if (change?.token !== token) return;
+    writePending(folder, { ...change, sessions: [...new Set([...change.sessions, ...sessions])] });
+  });
+}
+
+/** The two clocks: `wallNow` and `uptimeNow`. */
+export interface Now {
+  readonly wall: number;
+  readonly uptime: number;
+}
+
+/** For how long it goes on, in milliseconds; not more than 0 when its time is over, whether it was taken back or not. */
+export function timeLeft({ since, until, began }: PendingChange, { wall, uptime }: Now): number {
+  return began === undefined ? until - wall : began + (until - since) - uptime;
+}
+
+/** The trial is over, and the change stays. `late` when its time was over, `gone` when the trial was. */
+export function confirmPending(folder: string, token: string, now: Now): 'confirmed' | 'late' | 'gone' {
+  const ended = whileLocked(folder, () => {
+    const change = readPending(folder);
+    if (change?.token !== token) return 'gone';
+    if (timeLeft(change, now) <= 0) return 'late';
+    renameSync(join(folder, 'pending.json'), join(folder, 'confirmed.json'));
+    return 'confirmed';
+  });
+  // Only who takes a change back keeps the lock for long.
+  return ended === 'busy' ? 'late' : ended;
 }
 
 /** The trial never began: nothing was changed. */
-export function withdrawPending(folder: string): void {
-  rmSync(join(folder, 'pending.json'), { force: true });
+export function withdrawPending(folder: string, token: string): void {
+  whileLocked(folder, () => {
+    if (readPending(folder)?.token === token) rmSync(join(folder, 'pending.json'), { force: true });
+  });
 }
 
 /** The trial is over, and the change was taken back. */
@@ -84,6 +129,12 @@ export function lastRejected(folder: string): string | undefined {
   return parse(read(join(folder, 'rejected.json')))?.token;
 }
 
+/** How the trial of this token ended; undefined when it goes on, or that is not known (any more). */
+export function outcomeOf(folder: string, token: string): 'confirmed' | 'reverted' | undefined {
+  if (lastRejected(folder) === token) return 'reverted';
+  return parse(read(join(folder, 'confirmed.json')))?.token === token ? 'confirmed' : undefined;
+}
+
 /** Where nobody can tell, it is. */
 function isOfThisBoot(boot: string | undefined): boolean {
   const now = bootId();
@@ -94,11 +145,16 @@ function parse(text: string | undefined): PendingChange | undefined {
   if (text === undefined) return undefined;
   try {
     const value = JSON.parse(text) as Partial<PendingChange>;
-    const { token, file, tried, previous, since, until, boot, sessions } = value;
+    const { token, file, tried, previous, since, until, began, by, boot, sessions } = value;
     if (typeof token !== 'string' || typeof file !== 'string' || !Array.isArray(sessions)) return undefined;
     if (typeof since !== 'number' || typeof until !== 'number') return undefined;
     if (previous !== null && typeof previous !== 'string') return undefined;
-    const more = { ...(typeof tried === 'string' && { tried }), ...(typeof boot === 'string' && { boot }) };
+    const more = {
+      ...(typeof tried === 'string' && { tried }),
+      ...(typeof began === 'number' && { began }),
+      ...(typeof by === 'string' && { by }),
+      ...(typeof boot === 'string' && { boot }),
+    };
     return { token, file, previous, since, until, ...more, sessions: sessions.map(String) };
   } catch {
     return undefined;

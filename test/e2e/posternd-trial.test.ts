@@ -6,10 +6,11 @@
  */
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../support/eventually.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Peer, startPeer } from '../support/peer.ts';
@@ -70,6 +71,18 @@ describe('a configuration on trial', { skip }, () => {
     const lock = join(folder, 'state/state.lock');
     const pid = Number((existsSync(lock) ? readFileSync(lock, 'utf8') : '').split(' ')[0]);
     return pid > 0 && existsSync(`/proc/${pid}`) ? pid : undefined;
+  };
+  /** The rollback that lies in wait. */
+  const rollbackPid = (): number => {
+    for (const entry of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      try {
+        const words = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0');
+        if (words.includes('rollback') && words.includes(join(folder, 'state'))) return Number(entry);
+      } catch {
+        // It has ended.
+      }
+    }
+    return assert.fail('there is no rollback');
   };
   /** The command that `init` has printed, on the client. */
   const knock = async (printed: string): Promise<void> => {
@@ -211,5 +224,94 @@ describe('a configuration on trial', { skip }, () => {
     writeFileSync(file(), '[door.ssh]\nprotect = ["tcp/9x"]\n');
     assert.equal((await postern(apply('5s'))).status, 1);
     assert.equal(await reaches(22), false);
+  });
+
+  test('a grant from before the change confirms nothing; a knock since does', async () => {
+    const session = { SSH_CONNECTION: `${client.address4} 50123 ${server.address4} 22` };
+    const first = start(init(['--open-for', '10m']));
+    await first.waitForLine(/^In force/, PATIENCE);
+    const printed = first.lines.join('\n');
+    await knock(printed);
+    assert.equal(
+      await eventually(
+        async () => (await confirm(session)).status,
+        (status) => status === 0,
+      ),
+      0,
+    );
+    await first.ended;
+    writeFileSync(
+      file(),
+      `${readFileSync(file(), 'utf8')}[door.web]\nprotect = ["tcp/80"]\n[door.web.knock]\nsteps = ["tcp/7001", "tcp/7009", "udp/7005"]\n`,
+    );
+    const trial = start(apply('60s'));
+    await trial.waitForLine(/^In force/, PATIENCE);
+    assert.equal(await reaches(22), true, 'the grant of before');
+    await client.exec([process.execPath, KNOCK, server.address4, '7001:tcp', '7009:tcp', '7005:udp']);
+    assert.equal(await eventually(() => reaches(80)), true);
+    const old = await confirm(session);
+    assert.deepEqual(
+      [old.status, /grant of 10\.77\.1\.2 is older than the change/.test(old.stderr)],
+      [1, true],
+      old.stderr,
+    );
+    assert.match(old.stderr, /postern close ssh 10\.77\.1\.2/);
+    assert.equal((await postern(['--config', file(), 'close', 'ssh', client.address4])).status, 0);
+    await knock(printed);
+    assert.equal(
+      await eventually(
+        async () => (await confirm(session)).status,
+        (status) => status === 0,
+      ),
+      0,
+    );
+    assert.equal((await trial.ended).status, 0);
+  });
+
+  test('of two at once one is refused and told whose the other is; the first is told the truth', async () => {
+    assert.equal((await postern(init(['--no-apply']))).status, 0);
+    const both = [start(apply('6s')), start(apply('6s'))];
+    const ended = await Promise.all(both.map((each) => each.ended));
+    const [refused, tried] = ended.sort((x, y) => x.stdout.length - y.stdout.length);
+    assert.deepEqual(
+      ended.map(({ status }) => status),
+      [1, 1],
+    );
+    assert.match(refused!.stderr, /Another change waits for its confirmation: \S+, applied by \S+ .*process \d+/);
+    // On a slow machine the time is over before the daemon is up.
+    assert.match(tried!.stdout, /^not confirmed|^What was in force before is back/m);
+    assert.doesNotMatch(tried!.stdout, /^confirmed/m);
+    assert.equal(await reaches(22), true);
+  });
+
+  test('whoever is alive takes it back when the rollback was killed, and a late confirmation is none', async () => {
+    assert.equal((await postern(init(['--no-apply']))).status, 0);
+    const first = start(apply('60s'));
+    await first.waitForLine(/^In force/, PATIENCE);
+    assert.equal((await confirm()).status, 0);
+    const old = readFileSync(file(), 'utf8');
+    for (const who of ['the command', 'the daemon']) {
+      writeFileSync(file(), old.replace('"tcp/22"', '"tcp/22", "tcp/80"'), { mode: 0o600 });
+      const trial = start(apply('3s'));
+      await trial.waitForLine(/^In force/, PATIENCE);
+      process.kill(rollbackPid(), 'SIGKILL');
+      if (who === 'the daemon') process.kill(trial.pid, 'SIGKILL');
+      await sleep(3200);
+      const late = await confirm();
+      assert.deepEqual([late.status, /too late|nothing to confirm/i.test(late.stderr)], [1, true], late.stderr);
+      const { stdout } = await trial.ended;
+      if (who === 'the command') assert.match(stdout, /^not confirmed/m);
+      assert.equal(await eventually(async () => readFileSync(file(), 'utf8') === old), true, who);
+      assert.equal(await eventually(() => reaches(80)), true, who);
+    }
+    const log = await postern(['--config', file(), 'log', '-t', 'reverted', '--json']);
+    assert.equal(log.stdout.trim().split('\n').length, 2);
+  });
+
+  test('a trial that is over at once, or never, is a slip', async () => {
+    for (const time of ['0s', '1s', '25h']) {
+      const { status, stderr } = await postern(apply(time));
+      assert.deepEqual([status, /from "3s" to "24h"/.test(stderr)], [2, true], stderr);
+    }
   });
 });

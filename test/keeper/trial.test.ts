@@ -7,6 +7,7 @@ import {
   type PendingChange,
   readPending,
   rejectPending,
+  withdrawPending,
   writePending,
 } from '../../src/store/pending-change.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -17,12 +18,15 @@ const FILE = '/etc/postern/postern.toml';
 function stage(folder: string) {
   const clock = new ManualClock();
   const told: HistoryEvent[] = [];
+  const guarded: string[] = [];
   const open = (): Trial =>
     new Trial({
       folder,
       record: (event) => void told.push(event),
       latest: (types) => told.findLast(({ type }) => types.includes(type)),
       wallNow: clock.wallNow,
+      uptimeNow: clock.monotonicNow,
+      takeBack: (token) => void guarded.push(token),
       after: clock.after,
     });
   const begin = (token: string, previous: string | null = 'old'): PendingChange => {
@@ -32,7 +36,7 @@ function stage(folder: string) {
     return change;
   };
   const types = (): string => told.map(({ type, reason }) => `${type} ${reason}`).join(', ');
-  return { clock, told, open, begin, types };
+  return { clock, told, guarded, open, begin, types };
 }
 
 describe('a trial, as the daemon tells of it', () => {
@@ -49,7 +53,7 @@ describe('a trial, as the daemon tells of it', () => {
     trial.loaded();
     assert.deepEqual(told, [{ type: 'applied', reason: 'a1', detail: `${FILE}, for 60 s` }]);
     assert.deepEqual(trial.status(), { file: FILE, remaining_ms: 50_000 });
-    confirmPending(folder.path);
+    confirmPending(folder.path, 'a1', { wall: 0, uptime: 0 });
     clock.advance(1000);
     assert.equal(types(), 'applied a1, confirmed a1');
     assert.deepEqual([trial.status(), clock.timers], [undefined, 0]);
@@ -91,11 +95,38 @@ describe('a trial, as the daemon tells of it', () => {
       trial.objection('newer', 'new') ?? '',
       /has changed, .* on trial for another 60 s\n.*unchanged\nhint: /,
     );
-    confirmPending(folder.path);
+    confirmPending(folder.path, 'a1', { wall: 0, uptime: 0 });
     begin('b2');
     assert.equal(trial.objection('newer', 'new'), undefined, 'the next trial');
     assert.equal(types(), 'applied a1, confirmed a1');
     assert.equal(readPending(folder.path)?.token, 'b2');
     trial.release();
+  });
+
+  test('that nobody takes back is taken back by the daemon, which tries again, and ends once', () => {
+    using folder = temporaryFolder();
+    const { clock, guarded, open, begin, types } = stage(folder.path);
+    begin('a1');
+    open().loaded();
+    clock.advance(64_000);
+    assert.deepEqual(guarded, [], 'its own rollback comes first');
+    clock.advance(2000);
+    assert.deepEqual(guarded, ['a1']);
+    clock.advance(10_000);
+    assert.deepEqual(guarded, ['a1', 'a1']);
+    rejectPending(folder.path);
+    clock.advance(60_000);
+    assert.deepEqual([guarded.length, clock.timers], [2, 0]);
+    assert.match(types(), /^applied a1, warned undefined, warned undefined, reverted a1$/);
+  });
+
+  test('whose end nobody wrote down is not told as confirmed', () => {
+    using folder = temporaryFolder();
+    const { clock, told, open, begin } = stage(folder.path);
+    begin('a1');
+    open().loaded();
+    withdrawPending(folder.path, 'a1');
+    clock.advance(1000);
+    assert.match(told.at(-1)?.detail ?? '', /ended is not known/);
   });
 });

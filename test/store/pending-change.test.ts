@@ -26,13 +26,15 @@ const CHANGE: PendingChange = {
   sessions: ['192.0.2.7 50123'],
 };
 
+const NOW = { wall: 1, uptime: 0 };
+
 test('a change is pending until it is confirmed or taken back, for root alone to read', () => {
   assert.equal(readPending(folder), undefined);
-  assert.equal(confirmPending(folder), false);
+  assert.equal(confirmPending(folder, 'abc', NOW), 'gone');
   writePending(folder, CHANGE);
   assert.equal(statSync(join(folder, 'pending.json')).mode & 0o777, 0o600);
   assert.deepEqual(readPending(folder), CHANGE);
-  assert.equal(confirmPending(folder), true);
+  assert.equal(confirmPending(folder, 'abc', NOW), 'confirmed');
   assert.deepEqual([readPending(folder), lastRejected(folder)], [undefined, undefined]);
   writePending(folder, { ...CHANGE, token: 'def', previous: '# old\n' });
   rejectPending(folder);
