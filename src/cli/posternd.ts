@@ -235,7 +235,7 @@ async function run(
   await control?.close();
   trial.release();
   await warden.stop();
-  zygote?.close();
+  await zygote?.end();
   for (const release of locked) release();
   return leaveSoon(status);
 }

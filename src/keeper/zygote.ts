@@ -16,7 +16,7 @@ import {
 } from '../core/zygote-messages.ts';
 import { watcherAccount } from '../platform/accounts.ts';
 import { packetPair, pipe, receivePacket, sendPacket, streamPair } from '../platform/descriptor-passing.ts';
-import { close, closeOnExec, type ReadableWatch, watchReadable } from '../platform/libc.ts';
+import { close, closeOnExec, collectChild, type ReadableWatch, watchReadable } from '../platform/libc.ts';
 import { type Ending, startHanded, unstartedConnection } from '../platform/process.ts';
 import { type StartCaged, stageOne } from './caged-start.ts';
 
@@ -29,6 +29,8 @@ export interface ZygoteLine {
 type After = (delay: number, call: () => void) => () => void;
 
 const PATIENCE = 10_000;
+const FAREWELL = 1000;
+const FAREWELL_LOOK = 5;
 /** Names a zygote to the program that replaces this one: process id of its keeper, descriptor, its own process id. */
 const MARK = 'POSTERN_ZYGOTE';
 
@@ -83,6 +85,15 @@ export function takeZygote(): ZygoteLine | undefined {
   return { descriptor, pid };
 }
 
+/** It is our child, but perhaps of the program that this one has replaced: nobody else collects it then. */
+function hasEnded(pid: number): boolean {
+  try {
+    return collectChild(pid) !== undefined;
+  } catch {
+    return true;
+  }
+}
+
 interface Child {
   /** Hears its process id. */
   readonly started: (pid: number) => void;
@@ -117,6 +128,13 @@ export class Zygote {
     this.#gone = true;
     this.#watch.close();
     close(this.#descriptor);
+  }
+
+  /** The same; resolves when it has ended, or after a moment: a service manager is to find nobody left. */
+  async end(): Promise<void> {
+    this.close();
+    for (let waited = 0; waited < FAREWELL && !hasEnded(this.pid); waited += FAREWELL_LOOK)
+      await new Promise<void>((resolve) => this.#after(FAREWELL_LOOK, resolve));
   }
 
   readonly start: StartCaged = (program, { account, args, descriptors: asked }) => {

@@ -18,16 +18,21 @@ const NOBODY: Account = { uid: 65534, gid: 65534 };
  */
 const PRIVATE_IDS = [65527, 65526, 65525, 65524, 65523, 65522, 65521, 65520] as const;
 
-/** Who the watcher is. `nobody` only where every private number has been given to somebody. */
+/**
+ * Who the watcher is. `nobody` only where every private number has been given to somebody. Never of the group `postern`, which useradd(8)
+ * gives to a user of that name: its members may open doors over the control socket.
+ */
 export function watcherAccount(passwd = readList('/etc/passwd'), group = readList('/etc/group')): Account {
   const postern = accountNamed('postern', passwd);
-  if (postern) return postern;
-  return privateAccount(passwd, group, []);
+  if (!postern) return privateAccount(passwd, group, []);
+  const mayAsk = new RegExp(`^postern:[^:]*:${postern.gid}:`, 'm').test(group);
+  return mayAsk ? { uid: postern.uid, gid: privateAccount(passwd, group, []).gid } : postern;
 }
 
 /** Who the tarpit is: not the watcher. */
 export function tarpitAccount(passwd = readList('/etc/passwd'), group = readList('/etc/group')): Account {
-  return privateAccount(passwd, group, [watcherAccount(passwd, group).uid]);
+  const { uid, gid } = watcherAccount(passwd, group);
+  return privateAccount(passwd, group, [uid, gid]);
 }
 
 /** A number that nobody has been given, and that is none of `taken`. */

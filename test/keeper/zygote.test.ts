@@ -121,6 +121,20 @@ describe('a zygote', { skip }, () => {
     assert.deepEqual(await start().ended, { failed: 'there is no descriptor or no process to start it with' });
   });
 
+  test('ended, it is gone when that is over, and so is whom it had started', async () => {
+    const program = start();
+    await answer(program, 'ready');
+    const ended = zygote.end();
+    while (existsSync(`/proc/${zygote.pid}`)) {
+      await sleep(1);
+      for (const timer of timers.splice(0)) if (!timer.cancelled && timer.delay < 100) timer.call();
+    }
+    for (const timer of timers.splice(0)) timer.call();
+    await ended;
+    await until(() => !existsSync(`/proc/${program.pid}`));
+    assert.deepEqual(losses, []);
+  });
+
   test('when it dies, that is told once, and nothing is started any more', async () => {
     process.kill(zygote.pid, 'SIGKILL');
     await until(() => losses.length > 0);

@@ -16,6 +16,13 @@ test('The watcher is `postern` where there is such a user, unless that is root',
   assert.equal(watcherAccount(`${USUAL}postern:x:0:0::/:/bin/false\n`, '').uid, 65527);
 });
 
+test('The watcher is never of the group that may use the control socket', () => {
+  const passwd = `${USUAL}postern:x:998:997::/:/bin/false\n`;
+  assert.deepEqual(watcherAccount(passwd, 'postern:x:997:alice\n'), { uid: 998, gid: 65527 });
+  assert.deepEqual(tarpitAccount(passwd, 'postern:x:997:alice\n'), { uid: 65526, gid: 65526 });
+  assert.deepEqual(watcherAccount(passwd, 'postern:x:996:alice\npostern-watcher:x:997:\n'), { uid: 998, gid: 997 });
+});
+
 test('A number that a user or a group has is not taken', () => {
   assert.equal(watcherAccount(`${USUAL}a:x:65527:100::/:/bin/sh\n`, 'b:x:65526:a\n').uid, 65525);
   const all = Array.from({ length: 8 }, (_, index) => `u${index}:x:${65520 + index}:1::/:/bin/sh`).join('\n');
