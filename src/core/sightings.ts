@@ -1,5 +1,5 @@
 /**
- * Who touched what, in the watcher: packets that open a connection to a trap, to a protected port or to a port where nothing is, added
+ * Who touched what, in the watcher: packets that open a connection, or belong to none by their flags, to a trap, to a protected port or to a port where nothing is, added
  * up by source between two tellings. Strangers choose how many sources there are, so this is a table of fixed size (sets of four,
  * by a keyed hash): the source of the least weight in a set gives way, and what is not told of is counted.
  *
