@@ -196,10 +196,14 @@ export const posternSchema = table({
     [],
   ),
   trap: v.optional(
-    key(v.array(ports), 'Ports that no honest client touches: a packet to one of them tells an attacker.', {
-      examples: [['tcp/23', 'tcp/3389']],
-      aliases: ['traps', 'honeypot'],
-    }),
+    key(
+      v.array(ports),
+      'Ports that no honest client touches: a SYN, a datagram or a probe to one of them tells an attacker.',
+      {
+        examples: [['tcp/23', 'tcp/3389']],
+        aliases: ['traps', 'honeypot'],
+      },
+    ),
     [],
   ),
   ban: section(

@@ -15,7 +15,7 @@ export const HISTORY_WORDS: Readonly<Record<HistoryType, string>> = {
   trapped: 'somebody touched a trap',
   refused: 'somebody without a grant tried a protected port',
   scanned: 'somebody touched many ports',
-  banned: 'nothing from a source is let through any more',
+  banned: 'what a source begins is not let through any more',
   unbanned: 'a ban ended',
   allowed: 'a source may pass every door for a while',
   disallowed: 'a source may no longer pass every door',

@@ -251,7 +251,7 @@ function watchedPorts({ watched = [] }: CaptureFilterInput, protocol: Protocol):
     .flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, index) => first + index));
 }
 
-/** TCP packets other than bare SYNs: for each pair of flag masks that doors have, the ports of those doors. */
+/** TCP packets other than those: for each pair of flag masks that doors have, the ports of those doors. */
 function writeFlagGroups(doors: readonly Door[], ignoreFlags: boolean): BpfStatement[] {
   const everyFlag = new Set<number>();
   const groups = new Map([[0, everyFlag]]);

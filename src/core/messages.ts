@@ -16,7 +16,7 @@ import { MOST_PORTS, type PortName, type Sighting } from './sightings.ts';
 
 export const LONGEST_REPORT = 2048;
 
-/** Ports that strangers give themselves away by. A TCP port counts when it is asked for a connection. */
+/** Ports that strangers give themselves away by. A TCP port counts when it gets what no open connection sends. */
 export interface WatchedPorts {
   /** No honest client touches them. */
   readonly traps: readonly PortRange[];

@@ -1,5 +1,5 @@
 /**
- * Who touched what, in the watcher: packets that open a connection to a trap, to a protected port or to a port where nothing is, added
+ * Who touched what, in the watcher: packets that open a connection, or belong to none by their flags, to a trap, to a protected port or to a port where nothing is, added
  * up by source between two tellings. Strangers choose how many sources there are, so this is a table of fixed size (sets of four,
  * by a keyed hash): a newcomer takes the place of the source of the least weight in his set when he did more than that lately, by a sketch
  * (`weight-sketch.ts`) that outlives the tellings. So a flood of forged sources hides nobody who does more than each of them.

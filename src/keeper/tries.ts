@@ -51,6 +51,7 @@ export class Tries {
     let told = 0;
     for (const tried of await this.#ports.tried()) {
       const key = `${printAddress(tried.source)} ${tried.protocol} ${tried.port}`;
+      if (known.has(key)) continue;
       const until = now + tried.remaining;
       const before = this.#known.get(key);
       const isNew = before === undefined || until > before + SLACK;
