@@ -23,13 +23,18 @@ export function* judgeCage(status: WireStatus, config: PosternConfig | undefined
   const { watcher, tarpit, keeper } = status;
   if (watcher.pid === undefined)
     yield broken('cage', 'The watcher does not run: nobody hears knocks', 'See postern log');
-  else yield* shutIn('watcher', watcher.confinement, processStatus(watcher.pid, 'watcher/main'));
+  else yield* shutIn('watcher', watcher.confinement, processStatus(watcher.pid, scriptOf('watcher')));
   if (tarpit !== undefined) {
     if (tarpit.pid === undefined)
       yield warning('cage', 'The tarpit does not run: banned sources wait for nothing', 'See postern log');
-    else yield* shutIn('tarpit', tarpit.confinement, processStatus(tarpit.pid, 'tarpit/main'));
+    else yield* shutIn('tarpit', tarpit.confinement, processStatus(tarpit.pid, scriptOf('tarpit')));
   }
   yield judgeKeeper(keeper.capabilities, config?.doors.some(({ hooks }) => hooks.onOpen || hooks.onClose) === true);
+}
+
+/** In a checkout, or in the package. */
+function scriptOf(program: string): RegExp {
+  return new RegExp(`\\b${program}[/-]main\\.[jt]s\\b`);
 }
 
 /** Every layer that there is in one line, and a warning for each that there is not. `status` is absent where the kernel cannot be asked. */

@@ -21,11 +21,11 @@ const LIMITS = [
   ['new processes', 'Max processes'],
 ] as const;
 
-/** Undefined without /proc, without the process, or where it is another than the one whose command line has `named`. */
-export function processStatus(pid: number, named: string): ProcessStatus | undefined {
+/** Undefined without /proc, without the process, or where it is another than the one whose command line is `named` so. */
+export function processStatus(pid: number, named: RegExp): ProcessStatus | undefined {
   try {
     const process = `/proc/${pid}`;
-    if (!readFileSync(`${process}/cmdline`, 'latin1').includes(named)) return undefined;
+    if (!named.test(readFileSync(`${process}/cmdline`, 'latin1'))) return undefined;
     const threads = readdirSync(`${process}/task`).map((thread) =>
       readStatus(readFileSync(`${process}/task/${thread}/status`, 'latin1')),
     );
