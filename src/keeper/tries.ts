@@ -1,6 +1,6 @@
 /**
  * What the firewall has written down of strangers (`Try`), told as sightings: datagrams to protected ports, and ACKs of no session, which no
- * capture could tell from the traffic of those who are let in. Asked for every two seconds, told once for each time that the firewall wrote it
+ * capture could tell from the traffic of those who are let in. Asked for every five seconds, told once for each time that the firewall wrote it
  * down, and of 64 a time at most; the others wait for the next.
  */
 
@@ -20,7 +20,7 @@ export interface TriesPorts {
 }
 
 /** Milliseconds between two looks. */
-const LOOK_EVERY = 2000;
+const LOOK_EVERY = 5000;
 const MOST_TOLD = 64;
 /** ipset counts whole seconds, and a list takes its time. */
 const SLACK = 3000;
