@@ -14,9 +14,17 @@ import { count } from './wording.ts';
 
 /** Are knocks heard where people come in? */
 export function* judgeInterfaces(
-  { capture }: PosternConfig,
+  { capture, doors }: PosternConfig,
   { environment }: Pick<Terminal, 'environment'>,
 ): Generator<Diagnosis> {
+  for (const { name, knock } of doors) {
+    if (knock?.target === undefined || interfacesWith(knock.target).length > 0) continue;
+    yield warning(
+      'interface',
+      `No knock on ${name} is heard: its target, ${printAddress(knock.target)}, is no address of this host`,
+      `Leave target out of [door.${name}.knock], or name an address of this host`,
+    );
+  }
   const outward = defaultRouteInterfaces();
   const chosen = capture.interfaces.length > 0 ? capture.interfaces : outward;
   const session = callersSession(environment);

@@ -124,6 +124,18 @@ test('who came in by another interface is told to listen there, too', (t) => {
   assert.match(found?.hint ?? '', new RegExp(`^Write interfaces = \\["lo", (.*, )?"${outside}"`));
 });
 
+test('a knock for an address that is not of this host is heard by nobody', () => {
+  const door = '[door.ssh]\nprotect = ["tcp/22"]\n[door.ssh.knock]\nsteps = ["tcp/7000", "udp/8000"]\ntarget = ';
+  const said = (target: string): readonly string[] => {
+    const parsed = parsePosternToml(`[capture]\ninterfaces = ["any"]\n${door}"${target}"\n`, { file: 'x' });
+    assert.ok(parsed.ok);
+    return [...judgeInterfaces(parsed.config, { environment: {} })].map(({ message }) => message);
+  };
+  const [found, ...rest] = said('198.51.100.77');
+  assert.equal(found, 'No knock on ssh is heard: its target, 198.51.100.77, is no address of this host');
+  assert.deepEqual(said('127.0.0.1'), rest);
+});
+
 test('who may not read the configuration is told that it is for root', {
   skip: process.geteuid?.() !== 0 && 'needs root, to become somebody else',
 }, async () => {
