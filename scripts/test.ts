@@ -142,8 +142,13 @@ async function runTests(title: string, files: readonly string[], concurrency: nu
       `\r${title}: ${total.passed - before.passed} passed (${Math.round((Date.now() - start) / 1000)} s) `,
     );
   }, 1000);
+  const seconds = new Map<string, number>();
   for await (const { type, data } of stream) {
     watchdog.refresh();
+    if ((type === 'test:pass' || type === 'test:fail') && data.nesting === 0 && data.file !== undefined) {
+      const file = basename(data.file, '.test.ts');
+      seconds.set(file, (seconds.get(file) ?? 0) + data.details.duration_ms / 1000);
+    }
     if (type === 'test:fail') {
       if (data.details.type === 'suite') continue;
       tests += 1;
@@ -174,6 +179,9 @@ async function runTests(title: string, files: readonly string[], concurrency: nu
   clearInterval(progress);
   const part = (key: keyof Counts): string => `${total[key] - before[key]} ${key}`;
   sayPhase(clear() + title, start, `${part('passed')}, ${part('failed')}, ${part('skipped')}`);
+  const slowest = [...seconds].toSorted(([, one], [, other]) => other - one).slice(0, files.length > 20 ? 10 : 0);
+  if (slowest.length > 0)
+    console.log(`  slowest: ${slowest.map(([file, time]) => `${file} ${time.toFixed(0)} s`).join(', ')}`);
 }
 
 /** The runner lets go of the files that it ends before they have cleaned up. */
