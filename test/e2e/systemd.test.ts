@@ -61,8 +61,10 @@ describe('under systemd', { skip: systemdUnavailable() }, () => {
     assert.match(status.watcher.confinement, new RegExp(`^user ${user}, landlock \\d+, seccomp$`));
     assert.deepEqual(status.warnings, []);
     const findings = await stage.postern<Finding[]>('doctor');
+    // Nobody keeps the clock of this machine but that of the computer below it; and a knock is the only way in.
+    const expected = ['clock', 'way in'];
     assert.deepEqual(
-      findings.filter((finding) => finding.status !== 'ok' && finding.check !== 'way in'),
+      findings.filter((finding) => finding.status !== 'ok' && !expected.includes(finding.check)),
       [],
     );
     const kernels = await stage.read(`/proc/${await mainPid()}/status`);
