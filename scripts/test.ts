@@ -26,18 +26,21 @@ const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const interruption = new AbortController();
 let tests = 0;
 
-/** End-to-end tests that keep the machine busy with floods, deaths or a hundred thousand grants: nobody else runs beside them. */
-const ALONE: ReadonlySet<string> = new Set([
+/** End-to-end tests that keep the machine busy with deaths, reloads or a hundred thousand grants: two of them at a time. */
+const BUSY: ReadonlySet<string> = new Set([
   'iptables-kernel',
   'knockd-life',
-  'knockd-samples',
   'nftables-kernel',
-  'posternd-chaos',
   'posternd-deaths',
-  'posternd-forgery',
-  'posternd-strangers',
   'posternd-tarpit',
   'posternd-trouble',
+]);
+/** Those that flood, or play many labs at once themselves: nobody else runs beside them. */
+const ALONE: ReadonlySet<string> = new Set([
+  'knockd-samples',
+  'posternd-chaos',
+  'posternd-forgery',
+  'posternd-strangers',
 ]);
 
 /** Without a result for so long, what runs has hung: it is ended, and fails under its name. In seconds, for what runs through a night. */
@@ -72,12 +75,15 @@ async function main(): Promise<void> {
       files.filter((file) => !e2e.includes(file)),
       2,
     );
-    const alone = e2e.filter((file) => ALONE.has(basename(file, '.test.ts')));
+    const among = (names: ReadonlySet<string>): string[] => e2e.filter((file) => names.has(basename(file, '.test.ts')));
+    const [busy, alone] = [among(BUSY), among(ALONE)];
+    // Most of their time they wait.
     await runTests(
-      'end-to-end tests, two at a time',
-      e2e.filter((file) => !alone.includes(file)),
-      2,
+      'end-to-end tests, three at a time',
+      e2e.filter((file) => !busy.includes(file) && !alone.includes(file)),
+      3,
     );
+    await runTests('end-to-end tests, two at a time', busy, 2);
     await runTests('end-to-end tests, one at a time', alone, 1);
   }
   if (interruption.signal.aborted) {
@@ -179,7 +185,7 @@ async function runTests(title: string, files: readonly string[], concurrency: nu
   clearInterval(progress);
   const part = (key: keyof Counts): string => `${total[key] - before[key]} ${key}`;
   sayPhase(clear() + title, start, `${part('passed')}, ${part('failed')}, ${part('skipped')}`);
-  const slowest = [...seconds].toSorted(([, one], [, other]) => other - one).slice(0, files.length > 20 ? 10 : 0);
+  const slowest = [...seconds].toSorted(([, one], [, other]) => other - one).slice(0, files.length > 3 ? 10 : 0);
   if (slowest.length > 0)
     console.log(`  slowest: ${slowest.map(([file, time]) => `${file} ${time.toFixed(0)} s`).join(', ')}`);
 }

@@ -26,6 +26,7 @@ import { monotonicNow, uptimeNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { leadsToJournal, openJournald } from '../platform/journald.ts';
 import { notify, notifyReloading, takeWatchdogTime } from '../platform/notify.ts';
+import { isSameFile } from '../platform/same-file.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
@@ -59,6 +60,15 @@ function untried(parts: readonly string[]): string {
     `What takes effect with the next start cannot be tried while the daemon runs: ${parts.join(', ')}`,
     'The configuration is unchanged',
     'hint: Stop posternd (doors stay closed, open ones to their time), then postern apply: it starts it on trial',
+  ].join('\n');
+}
+
+/** A trial of a file that this daemon does not read would change nothing, and prove as much. */
+function readsAnother(tried: string, own: string): string {
+  return [
+    `The daemon that guards this host reads ${own}, not ${tried}`,
+    'The configuration is unchanged',
+    `hint: Change that file (postern --config ${own} apply), or stop posternd, then apply: it is started with yours`,
   ].join('\n');
 }
 
@@ -158,6 +168,8 @@ async function run(
       say: strangers.event,
       whisper: strangers.stage,
       load: () => {
+        const own = absolute(given.config);
+        if (trial.file !== undefined && !isSameFile(trial.file, own)) throw new Refusal(readsAnother(trial.file, own));
         const next = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
         if (!next.config) throw new Refusal([...next.complaints, 'The configuration is unchanged'].join('\n'));
         const objection = trial.objection(next.text ?? '', inForce);

@@ -107,6 +107,11 @@ export class Trial {
     return readPending(this.#ports.folder)?.tried === text;
   }
 
+  /** The file of that change. */
+  get file(): string | undefined {
+    return readPending(this.#ports.folder)?.file;
+  }
+
   /** Stops the looking. */
   release(): void {
     this.#cancel?.();

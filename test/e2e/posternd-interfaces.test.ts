@@ -6,7 +6,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -97,6 +97,16 @@ describe('other interfaces, by a reload', { skip }, () => {
     assert.equal(status, 1);
     assert.match(stderr, /cannot be tried while the daemon runs: ipv6_prefix in \[firewall\]/);
     assert.match(stderr, /hint: Stop posternd/);
+    // Another file than the daemon reads is not put on trial, either: nothing would change.
+    const other = join(daemon.folder, 'other.toml');
+    writeFileSync(other, readFileSync(config, 'utf8').replace('9000', '9009').replace('ipv6_prefix = 56', ''), {
+      mode: 0o600,
+    });
+    const elsewhere = [process.execPath, postern, '--config', other, 'apply', '--yes'];
+    const refused = await server.exec(elsewhere, { mayFail: true, cwd: daemon.folder });
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /The daemon that guards this host reads .*postern\.toml, not .*other\.toml/);
+    assert.equal(existsSync(join(daemon.folder, 'state/pending.json')), false);
     // A reload takes what it can, and says what it cannot.
     assert.deepEqual((await reload(daemon)).warnings, ['takes effect with the next start: ipv6_prefix in [firewall]']);
   });
