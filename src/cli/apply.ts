@@ -171,7 +171,10 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   addSessions(config.state.dir, change.token, sessionsNow());
   const guest = await letPeerIn(config, terminal, trial);
   stdout.write(`In force for ${within}. Knock, open a new session, and there: postern --config ${shown} confirm\n`);
-  if (guest !== undefined) stdout.write(`From ${guest}, where you are, it goes without a knock for twice that time\n`);
+  if (guest !== undefined)
+    stdout.write(
+      `${guest}, where you are, passes without a knock for twice that time: to log in from there does not try the knock, confirm does\n`,
+    );
   const paint = paintFor(stdout, environment);
   const outcome = await waitForOutcome(config.state.dir, change, { terminal, interrupted: () => interrupted });
   if (outcome === 'open') {
@@ -181,9 +184,9 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   } else if (outcome === 'confirmed') {
     stdout.write(`${paint('green', 'confirmed')}: the new configuration stays\n`);
   } else {
-    stdout.write(
-      `${paint('yellow', 'not confirmed')}: what was in force before is back, what was tried is ${rejectedFile(shown)}\n`,
-    );
+    const now =
+      change.previous === null ? 'no port is hidden any more, posternd has ended' : 'what was in force before is back';
+    stdout.write(`${paint('yellow', 'not confirmed')}: ${now}, what was tried is ${rejectedFile(shown)}\n`);
   }
   return outcome === 'confirmed' ? 0 : 1;
 }

@@ -164,7 +164,7 @@ function* configuration({ shown, file, loaded }: Patient): Generator<Diagnosis> 
   // "postern check" without a file looks there.
   const instead = shown === DEFAULT_CONFIG && usualConfig() !== shown ? usualConfig() : undefined;
   const rejected = rejectedFile(shown);
-  if (instead === undefined && existsSync(rejected)) {
+  if (existsSync(rejected)) {
     const hint = `What was tried and not confirmed is ${rejected}: move it back, correct it, postern --config ${shown} apply`;
     yield broken('configuration', complaints.join(' '), hint);
   } else if (instead === undefined) yield broken('configuration', complaints.join(' '), 'Write one: postern init');

@@ -175,7 +175,7 @@ function readSource(object: Fields, toLetIn: boolean): string | undefined {
     throw new Malformed(`Cannot read "source" ${quote(source)}: write an address such as "192.0.2.7"`);
   if (toLetIn && !isHost(address)) throw new Malformed(`"source" ${quote(source)} is not the address of a host`);
   if (toLetIn && isLoopback(address))
-    throw new Malformed(`"source" ${quote(source)} is this machine itself: it passes every door anyway`);
+    throw new Malformed(`"source" ${quote(source)} is this machine itself, which passes every door`);
   return printAddress(address) + length;
 }
 

@@ -545,7 +545,7 @@ test('a configuration that cannot be read, or does not tell the socket, is a fai
 
 test('`postern open` refuses what no host can be, and this machine itself, in one sentence', async () => {
   await using at = await controlDaemon();
-  const itself = 'is this machine itself: it passes every door anyway';
+  const itself = 'is this machine itself, which passes every door';
   const nobody = 'is not the address of a host';
   for (const [source, why] of [
     ['127.0.0.1', itself],

@@ -155,7 +155,7 @@ describe('the lock-out drill', { skip }, () => {
         assert.equal(status, 1, 'whoever has not knocked cannot confirm');
         assert.match(
           (await trial.ended).stdout,
-          /^not confirmed: what was in force before is back, what was tried is \S+\.rejected$/m,
+          /^not confirmed: no port is hidden any more, posternd has ended, what was tried is \S+\.rejected$/m,
         );
         assert.equal(await isIn(), true);
         for (let waited = 0; waited < PATIENCE && daemonPid() !== undefined; waited += 50) await sleep(50);
