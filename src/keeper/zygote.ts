@@ -130,11 +130,13 @@ export class Zygote {
     close(this.#descriptor);
   }
 
-  /** The same; resolves when it has ended, or after a moment: a service manager is to find nobody left. */
+  /** The same; resolves when it has ended, which takes a moment: a service manager is to find nobody left. */
   async end(): Promise<void> {
     this.close();
-    for (let waited = 0; waited < FAREWELL && !hasEnded(this.pid); waited += FAREWELL_LOOK)
+    for (let waited = 0; !hasEnded(this.pid); waited += FAREWELL_LOOK) {
+      if (waited >= FAREWELL) return void process.kill(this.pid, 'SIGKILL');
       await new Promise<void>((resolve) => this.#after(FAREWELL_LOOK, resolve));
+    }
   }
 
   readonly start: StartCaged = (program, { account, args, descriptors: asked }) => {

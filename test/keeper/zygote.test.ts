@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { Readable } from 'node:stream';
+import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeOrder } from '../../src/core/messages.ts';
 import { decodeTarpitReport, type TarpitReport } from '../../src/core/tarpit-messages.ts';
@@ -21,6 +22,7 @@ describe('a zygote', { skip }, () => {
   let zygote: Zygote;
   let listeners: readonly number[];
   let losses: string[];
+  const opened: Readable[] = [];
   let timers: { readonly delay: number; readonly call: () => void; cancelled: boolean }[];
 
   beforeEach(async () => {
@@ -43,10 +45,23 @@ describe('a zygote', { skip }, () => {
   });
   afterEach(() => {
     zygote.close();
+    // What a test has left of it keeps nobody waiting; its children die with it.
+    kill(zygote.pid);
+    for (const stream of opened.splice(0)) stream.destroy();
     for (const fd of listeners) closeSync(fd);
   });
 
-  const start = (): ConnectedProgram => {
+  // A closed watch of a descriptor may keep the event loop for good; a daemon ends by itself.
+  after(() => void setTimeout(() => process.exit(), 1000).unref());
+
+  const kill = (pid: number): void => {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended.
+    }
+  };
+  const start = (): ReturnType<Zygote['start']> => {
     const program = zygote.start('tarpit', {
       account: tarpitAccount(),
       args: [JSON.stringify(LIMITS), ...listeners.map((_, index) => String(4 + index))],
@@ -54,6 +69,7 @@ describe('a zygote', { skip }, () => {
     });
     // What it has not read when it is killed.
     program.channel.on('error', () => {});
+    opened.push(program.channel, ...(program.complaints ? [program.complaints] : []));
     return program;
   };
   const answer = async ({ channel }: ConnectedProgram, type: TarpitReport['type']): Promise<TarpitReport> => {
@@ -125,7 +141,7 @@ describe('a zygote', { skip }, () => {
     const program = start();
     await answer(program, 'ready');
     const ended = zygote.end();
-    while (existsSync(`/proc/${zygote.pid}`)) {
+    for (let waited = 0; existsSync(`/proc/${zygote.pid}`) && waited < 10_000; waited += 1) {
       await sleep(1);
       for (const timer of timers.splice(0)) if (!timer.cancelled && timer.delay < 100) timer.call();
     }
