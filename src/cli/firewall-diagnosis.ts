@@ -4,9 +4,9 @@
  */
 
 import { type PosternConfig, tarpitPort } from '../config/postern-config.ts';
+import { type GuardFault, judgeGuard } from '../firewall/guard-judgement.ts';
 import { type HostListing, listHost } from '../firewall/host-listing.ts';
 import { preflight } from '../firewall/preflight.ts';
-import { type GuardFault, judgeGuard } from '../firewall/standing-guard.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
 import { broken, type Diagnosis, ok, warning } from './diagnosis.ts';
 

@@ -7,6 +7,7 @@ import type { PosternConfig } from '../config/postern-config.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
 import { guardLock } from '../keeper/guard-lock.ts';
 import { lockState } from '../keeper/state-lock.ts';
+import { guardOf } from '../keeper/warden-config.ts';
 
 /** Resolves to what was done, for people. Throws a `FirewallError` when the firewall refuses. */
 export async function installGuard(config: PosternConfig): Promise<string> {
@@ -14,16 +15,9 @@ export async function installGuard(config: PosternConfig): Promise<string> {
   if (release === undefined) return 'a daemon runs, and guards the ports already';
   const driver = openDriver(config.firewall.driver, config.firewall);
   try {
-    const { firewall, allow, mode } = config;
     const doors = config.doors.filter(({ boot }) => boot === 'closed');
-    const face = await resolveFace(firewall.face);
-    await driver.install({
-      doors,
-      ipv6Prefix: firewall.ipv6Prefix,
-      trusted: allow,
-      observe: mode === 'observe',
-      ...face,
-    });
+    const face = await resolveFace(config.firewall.face);
+    await driver.install({ ...guardOf({ ...config, doors }), ...face });
     return `guarded until the daemon takes over: ${doors.map(({ name }) => name).join(', ') || 'no door'}`;
   } finally {
     await driver.stop();

@@ -170,7 +170,7 @@ async function run(
       load: () => {
         const own = absolute(given.config);
         if (trial.file !== undefined && !isSameFile(trial.file, own)) throw new Refusal(readsAnother(trial.file, own));
-        const next = loadPosternToml(absolute(given.config), { shownAs: given.config, strict: given.strict });
+        const next = loadPosternToml(own, { shownAs: given.config, strict: given.strict });
         if (!next.config) throw new Refusal([...next.complaints, 'The configuration is unchanged'].join('\n'));
         const objection = trial.objection(next.text ?? '', inForce);
         if (objection !== undefined) throw new Refusal(objection);

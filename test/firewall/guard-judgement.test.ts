@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Face } from '../../src/firewall/driver.ts';
-import { type GuardFault, judgeGuard } from '../../src/firewall/standing-guard.ts';
+import { type GuardFault, judgeGuard } from '../../src/firewall/guard-judgement.ts';
 import { doorPolicy } from '../support/firewall-contract.ts';
 
 const recorded = (name: string): string => readFileSync(join(import.meta.dirname, 'hosts', name), 'utf8');
