@@ -57,7 +57,7 @@ export function readRing(fd: number, sink: PacketSink): CaptureSource {
   const status = new Int32Array(memory);
   const block = new Uint8Array(BLOCK_SIZE);
   const header = new DataView(block.buffer);
-  let next = firstBlock(view, status);
+  let next = firstBlock(blocksOf(view, status));
   let watch: ReadableWatch | undefined;
   let closed = false;
 
@@ -95,18 +95,40 @@ export function readRing(fd: number, sink: PacketSink): CaptureSource {
 
 const REARM_MS = 20;
 
-/** The oldest block that waits to be read, else the one being filled: it has the highest sequence number. */
-function firstBlock(view: DataView, status: Int32Array): number {
-  let oldest: { index: number; sequence: bigint } | undefined;
+/** The blocks of a ring as somebody sees them who does not stop the kernel from filling them meanwhile. */
+export interface Blocks {
+  readonly count: number;
+  /** Rises by one with every block the kernel begins to fill; 0 for one it has not reached yet. */
+  sequence(index: number): bigint;
+  /** Full or old enough, and not read yet. */
+  waiting(index: number): boolean;
+}
+
+/**
+ * Where to begin: the oldest block that waits to be read, else the one that is being filled. While this looks, that one may be handed
+ * over, and the next; what is older than the newest at a first look changes no more, so a second look at those tells for sure.
+ */
+export function firstBlock(blocks: Blocks): number {
   let newest = { index: 0, sequence: -1n };
-  for (let index = 0; index < BLOCK_COUNT; index++) {
-    const start = index * BLOCK_SIZE;
-    const sequence = view.getBigUint64(start + SEQUENCE, true);
-    const waiting = (Atomics.load(status, (start + BLOCK_STATUS) / 4) & STATUS_USER) !== 0;
-    if (waiting && (!oldest || sequence < oldest.sequence)) oldest = { index, sequence };
+  for (let index = 0; index < blocks.count; index++) {
+    const sequence = blocks.sequence(index);
     if (sequence > newest.sequence) newest = { index, sequence };
   }
-  return (oldest ?? newest).index;
+  let first = newest;
+  for (let index = 0; index < blocks.count; index++) {
+    if (!blocks.waiting(index)) continue;
+    const sequence = blocks.sequence(index);
+    if (sequence < first.sequence) first = { index, sequence };
+  }
+  return first.index;
+}
+
+function blocksOf(view: DataView, status: Int32Array): Blocks {
+  return {
+    count: BLOCK_COUNT,
+    sequence: (index) => view.getBigUint64(index * BLOCK_SIZE + SEQUENCE, true),
+    waiting: (index) => (Atomics.load(status, (index * BLOCK_SIZE + BLOCK_STATUS) / 4) & STATUS_USER) !== 0,
+  };
 }
 
 /**
