@@ -61,6 +61,8 @@ interface Wanted {
   /** Ask nothing. */
   readonly yes: boolean;
   readonly within?: string;
+  /** The client's command, for who has it from here alone. */
+  readonly knock?: string;
 }
 
 export function addApply(program: Command, end: (status: number) => void, terminal: Terminal): void {
@@ -85,7 +87,7 @@ export function confirmWithinOption(): Option {
 }
 
 /** The exit status: 0 when the change was confirmed, or there was none. */
-export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME }: Wanted): Promise<number> {
+export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME, knock }: Wanted): Promise<number> {
   const { stdout, stderr, environment } = terminal;
   const refuse = (message: string, hint?: string): number => {
     complain(terminal, new ControlError('refused', message, hint));
@@ -170,7 +172,9 @@ export async function applyAndWait({ command, terminal, yes, within = USUAL_TIME
   }
   addSessions(config.state.dir, change.token, sessionsNow());
   const guest = await letPeerIn(config, terminal, trial);
-  stdout.write(`In force for ${within}. Knock, open a new session, and there: postern --config ${shown} confirm\n`);
+  const confirm = `open a new session, and there: postern --config ${shown} confirm`;
+  const how = knock === undefined ? `Knock, ${confirm}` : `From another machine:\n\n  ${knock}\n\nthen ${confirm}`;
+  stdout.write(`In force for ${within}. ${how}\n`);
   if (guest !== undefined)
     stdout.write(
       `${guest}, where you are, passes without a knock for twice that time: to log in from there does not try the knock, confirm does\n`,

@@ -3,7 +3,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { parsePrefix } from '../config/prefix.ts';
 import { parseDuration } from '../config/quantity.ts';
-import { MOST_LOGGED, parseSince } from '../control/request.ts';
+import { LONGEST_GRANT, MOST_LOGGED, parseSince, SHORTEST_GRANT } from '../control/request.ts';
 import { type EventType, HISTORY_WORDS } from '../control/wire-event.ts';
 import { family, parseAddress, printAddress } from '../core/address.ts';
 
@@ -27,6 +27,18 @@ export function readDurationText(text: string): string {
   if ('message' in reading) throw new InvalidArgumentError(`${reading.hint}.`);
   return text;
 }
+
+/** A duration that the daemon takes for a grant, or as many days of another kind. */
+export function readTimeText(days = LONGEST_GRANT): (text: string) => string {
+  return (text) => {
+    const reading = parseDuration(readDurationText(text));
+    if ('value' in reading && (reading.value < SHORTEST_GRANT || reading.value > days * DAY))
+      throw new InvalidArgumentError(`It is from ${SHORTEST_GRANT}ms to ${days}d.`);
+    return text;
+  };
+}
+
+const DAY = 86_400_000;
 
 export function readSinceText(text: string): string {
   if (parseSince(text, 0) === undefined)

@@ -81,5 +81,17 @@ async function confirm(
     await judgeSession(session, pending, client);
   }
   if (confirmPending(dir, pending.token, now()) !== 'confirmed') throw tooLate();
+  await haveItToldNow(config.control.socket);
   return { file, text, tried: pending.tried };
+}
+
+/** The daemon finds out by itself, but its history is to have things in their order: whoever asks for its status makes it look. */
+async function haveItToldNow(socket: string): Promise<void> {
+  try {
+    using client = await connectControl(socket);
+    await client.status();
+  } catch (error) {
+    // A dead daemon tells it at its next start.
+    if (!(error instanceof ControlError)) throw error;
+  }
 }

@@ -6,11 +6,12 @@
 import { randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { renderUnicodeCompact } from 'uqr';
 import { generateSequence } from '../config/generated-sequence.ts';
+import { parsePorts, portsMeant } from '../config/ports.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
-import { type Problem, printProblem } from '../config/problem.ts';
+import type { Problem } from '../config/problem.ts';
 import { printToml } from '../config/reading.ts';
 import { printSteps, type Step } from '../core/door.ts';
 import { reasonOf } from '../keeper/journal.ts';
@@ -30,7 +31,7 @@ import type { Terminal } from './terminal.ts';
 interface InitOptions {
   readonly yes?: true;
   readonly state?: string;
-  readonly interface?: string;
+  readonly interface?: readonly string[];
   readonly protect?: readonly string[];
   readonly openFor?: string;
   readonly apply: boolean;
@@ -55,12 +56,17 @@ export function addInit(program: Command, end: (status: number) => void, termina
     .description('write a first configuration with a random knock, and put it in force')
     .option('-y, --yes', 'ask nothing: take what is given here, and what is usual')
     .option('--state <folder>', 'where the daemon keeps its state')
-    .option('-i, --interface <name>', 'where knocks come in (usual: where this session came in, and the way out)')
+    .addOption(
+      new Option(
+        '-i, --interface <name>',
+        'where knocks come in; may be given again (usual: where this session came in, and the way out)',
+      ).argParser(readInterface),
+    )
     .addOption(
       new Option(
         '-p, --protect <port>',
         'what disappears, such as tcp/22; may be given again (usual: the SSH ports)',
-      ).argParser((text: string, before: readonly string[] = []) => [...before, text]),
+      ).argParser(readProtected),
     )
     .addOption(
       new Option('--open-for <duration>', `how long it opens (usual: ${USUAL_TIME})`).argParser(readDurationText),
@@ -80,6 +86,8 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   const { config = DEFAULT_CONFIG } = command.optsWithGlobals<{ config?: string }>();
   if (!options.yes && !terminal.question)
     return refuse('There is nobody to ask', 'Add --yes, and what is to be otherwise', 2);
+  if (options.apply && process.geteuid?.() !== 0)
+    return refuse('Only root can put a configuration in force', 'Run it with sudo; or only write the file: --no-apply');
   const found = options.protect === undefined ? await sshPorts() : undefined;
   // Standard output is a JSON document and nothing else, where it is one.
   const talk = options.json ? stderr : stdout;
@@ -87,13 +95,12 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   const ssh = sshPortsOf(terminal, found);
   const usual = usualChoices(options, terminal, ssh);
   const chosen = options.yes || !terminal.question ? usual : await askFor(usual, ssh, terminal.question, stderr);
-  if (!chosen) return 1;
   const steps = randomSteps(chosen.protect);
   const file = absolute(config);
   const text = printConfig(chosen, steps, options.state === undefined ? undefined : absolute(options.state));
   const problems = problemsOf(text, config);
   if (problems.length > 0) {
-    for (const problem of problems) stderr.write(`${printProblem(problem)}\n`);
+    stderr.write(printProblems(problems));
     return 1;
   }
   try {
@@ -122,6 +129,7 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
       terminal: { ...terminal, stdout: talk },
       yes: options.yes === true,
       within: options.confirmWithin,
+      knock,
     });
   } else {
     for (const line of await hostRemarks(file)) stderr.write(`${line}\n`);
@@ -133,13 +141,13 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
 
 /** What is given, else what this machine looks like. */
 function usualChoices(
-  { interface: face, protect, openFor }: InitOptions,
+  { interface: interfaces, protect, openFor }: InitOptions,
   terminal: Terminal,
   ssh: readonly number[],
 ): Choices {
   return withName(
     {
-      interfaces: face === undefined ? usualInterfaces(terminal) : [face],
+      interfaces: interfaces ?? usualInterfaces(terminal),
       protect: protect ?? ssh.map((port) => `tcp/${port}`),
       openFor: openFor ?? USUAL_TIME,
       door: 'ssh',
@@ -153,44 +161,57 @@ function withName(chosen: Choices, ssh: readonly number[]): Choices {
   return { ...chosen, door: isSsh || chosen.protect.length === 0 ? 'ssh' : 'door' };
 }
 
-/** Asks again for what cannot be used, but not for ever: undefined when nobody knows. */
+/** `--interface`, which may be given again. */
+function readInterface(text: string, before: readonly string[] = []): readonly string[] {
+  const names = ['any', ...interfaceNames()];
+  if (!names.includes(text))
+    throw new InvalidArgumentError(`There is no such interface; there are ${names.join(', ')}.`);
+  return [...before, text];
+}
+
+/** `--protect`, which may be given again. */
+function readProtected(text: string, before: readonly string[] = []): readonly string[] {
+  const ports = portsMeant(text);
+  const reading = parsePorts(ports);
+  if ('message' in reading) throw new InvalidArgumentError(`${reading.hint}.`);
+  return [...before, ports];
+}
+
+/** Asks again for what cannot be used; Ctrl-C is the way out. */
 async function askFor(
   usual: Choices,
   ssh: readonly number[],
   question: (text: string) => Promise<string>,
   stderr: Terminal['stderr'],
-): Promise<Choices | undefined> {
+): Promise<Choices> {
   let chosen = usual;
-  const ask = async (
-    text: string,
-    standard: string,
-    choose: (answer: string) => Partial<Choices>,
-  ): Promise<boolean> => {
-    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+  const ask = async (text: string, standard: string, choose: (answer: string) => Partial<Choices>): Promise<void> => {
+    for (;;) {
       const answer = (await question(`${text} [${standard}]: `)).trim() || standard;
       const tried = { ...chosen, ...choose(answer) };
       const problems = problemsOf(printConfig(tried, randomSteps(tried.protect)), DEFAULT_CONFIG);
       if (problems.length === 0) {
         chosen = tried;
-        return true;
+        return;
       }
-      for (const { message, hint } of problems) stderr.write(`${message}\nhint: ${hint}\n`);
+      stderr.write(printProblems(problems));
     }
-    return false;
   };
-  const answered =
-    (await ask('Where do knocks come in?', usual.interfaces.join(' '), (faces) => ({ interfaces: split(faces) }))) &&
-    (await ask('Which ports disappear?', usual.protect.join(' '), (ports) =>
-      withName({ ...chosen, protect: split(ports) }, ssh),
-    )) &&
-    (await ask('For how long does a knock open them?', usual.openFor, (openFor) => ({ openFor })));
-  return answered ? chosen : undefined;
+  await ask('Where do knocks come in?', usual.interfaces.join(' '), (faces) => ({ interfaces: split(faces) }));
+  await ask('Which ports disappear?', usual.protect.join(' '), (ports) =>
+    withName({ ...chosen, protect: split(ports).map(portsMeant) }, ssh),
+  );
+  await ask('For how long does a knock open them?', usual.openFor, (openFor) => ({ openFor }));
+  return chosen;
 }
-
-const MOST_TRIES = 3;
 
 function split(answer: string): readonly string[] {
   return answer.split(/[\s,]+/);
+}
+
+/** Without places in the file, which is not written yet. */
+function printProblems(problems: readonly Problem[]): string {
+  return problems.map(({ message, hint }) => `${message}\nhint: ${hint}\n`).join('');
 }
 
 function problemsOf(text: string, file: string): readonly Problem[] {
@@ -224,14 +245,17 @@ function printConfig({ interfaces, protect, openFor, door }: Choices, steps: rea
   return `# By "postern init". Who can read the steps can open the door.\n\n${sections.join('\n')}\n`;
 }
 
+/** The knock comes last: under the code that is taller than a terminal. */
 function describe(config: string, { protect, openFor }: Choices, knock: string): string {
   const qr = renderUnicodeCompact(knock, { border: 2 });
   return [
     `${config}: ${protect.join(', ')} opens for ${openFor} to whoever knocks`,
     '',
-    `  ${knock}`,
-    '',
     qr,
+    '',
+    'Above for a phone, here for a shell, and nobody else is to have it:',
+    '',
+    `  ${knock}`,
     '',
     '',
   ].join('\n');

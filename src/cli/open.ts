@@ -1,7 +1,7 @@
 /** `postern open`: a grant by hand. */
 
 import { type Command, Option } from 'commander';
-import { jsonOption, readAddress, readDurationText } from './arguments.ts';
+import { jsonOption, readAddress, readTimeText } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
 import type { Terminal } from './terminal.ts';
 import { harmless, placeText, timeLeft } from './wording.ts';
@@ -13,7 +13,7 @@ export function addOpen(program: Command, end: (status: number) => void, termina
     .argument('<source>', 'the address that may come in', readAddress)
     .addOption(
       new Option('--for <duration>', 'for how long, such as 30s or 1h30m; without it, the time of the door').argParser(
-        readDurationText,
+        readTimeText(),
       ),
     )
     .addOption(jsonOption())

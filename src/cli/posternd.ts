@@ -277,7 +277,7 @@ async function lockAll(stateDir: string, warn: (text: string) => void): Promise<
         continue;
       }
       const pid = locked.holder === undefined ? '' : ` (pid ${locked.holder.pid})`;
-      return `another daemon has ${what}${pid}`;
+      return `another daemon has ${what}${pid}\nhint: To see it: postern status; to put a changed file in force: postern apply`;
     } catch (error) {
       // A disk that cannot be written keeps nobody out of his machine.
       warn(`Cannot lock ${file}: ${reasonOf(error)}: see that no other daemon runs`);

@@ -2,7 +2,8 @@
 
 import { type Command, Option } from 'commander';
 import type { ControlClient, WireSource } from '../control/client.ts';
-import { jsonOption, readAddress, readDurationText } from './arguments.ts';
+import { LONGEST_BAN } from '../control/request.ts';
+import { jsonOption, readAddress, readTimeText } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
 import type { Terminal } from './terminal.ts';
 import { placeText, timeLeft } from './wording.ts';
@@ -13,6 +14,8 @@ interface Beginning {
   readonly source: string;
   readonly begin: (client: ControlClient, source: string, duration: string | undefined) => Promise<WireSource>;
   readonly verb: string;
+  /** The longest. */
+  readonly days?: number;
 }
 
 interface End {
@@ -29,6 +32,7 @@ export function addBan(program: Command, end: (status: number) => void, terminal
     source: 'the address to drop',
     begin: (client, source, duration) => client.ban(source, duration),
     verb: 'is banned',
+    days: LONGEST_BAN,
   });
 }
 
@@ -66,7 +70,7 @@ function addBeginning(program: Command, end: (status: number) => void, terminal:
     .argument('<source>', of.source, readAddress)
     .addOption(
       new Option('--for <duration>', 'for how long, such as 30s or 1h30m; without it, ten minutes').argParser(
-        readDurationText,
+        readTimeText(of.days),
       ),
     )
     .addOption(jsonOption())

@@ -40,19 +40,29 @@ export function parseStep(text: string): Reading<Step> {
   return { value: { protocol: protocol as Protocol, port } };
 }
 
-/** What somebody means who writes the ports of iptables, knockd, Docker or /etc/services. */
-function hintFor(text: string, example: string): string {
+/** Ports as iptables, knockd, Docker or /etc/services write them: `22`, `TCP:22`, `22/tcp`. */
+function readLoosely(text: string): { readonly protocol: string | undefined; readonly ports: string } | undefined {
   const plain = text.trim().toLowerCase().replaceAll(/\s+/g, '');
   const [, before, ports, after] =
     /^(?:(tcp|udp)[/:-]?)?(\d{1,5}(?:[-:]\d{1,5})?)(?:[/:](tcp|udp))?$/.exec(plain) ?? [];
-  const protocol = before ?? after;
-  if (ports !== undefined && !(before !== undefined && after !== undefined)) {
-    const right = `${protocol ?? 'tcp'}/${ports.replace(':', '-')}`;
-    if (PORTS.test(right))
-      return protocol === undefined ? `Write "${right}", or "udp" in place of "tcp"` : `Write "${right}"`;
-    return 'Write ports from 1 to 65535';
+  if (ports === undefined || (before !== undefined && after !== undefined)) return undefined;
+  return { protocol: before ?? after, ports: ports.replace(':', '-') };
+}
+
+/** `tcp/22`, as `parsePorts` reads it, for who answers `22`, `TCP/22` or `22/tcp`; any other text as it is. */
+export function portsMeant(text: string): string {
+  const meant = readLoosely(text);
+  return meant ? `${meant.protocol ?? 'tcp'}/${meant.ports}` : text;
+}
+
+function hintFor(text: string, example: string): string {
+  const meant = readLoosely(text);
+  if (meant) {
+    const right = portsMeant(text);
+    if (!PORTS.test(right)) return 'Write ports from 1 to 65535';
+    return meant.protocol === undefined ? `Write "${right}", or "udp" in place of "tcp"` : `Write "${right}"`;
   }
-  if (/^(?:(?:tcp|udp)\/)?[a-z][\w-]*$/.test(plain))
+  if (/^(?:(?:tcp|udp)\/)?[a-z][\w-]*$/.test(text.trim().toLowerCase()))
     return `Write the number, such as "${example}": service names are not looked up`;
   return `Write "tcp/" or "udp/" and a port, such as "${example}"`;
 }

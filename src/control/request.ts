@@ -46,10 +46,10 @@ const LONGEST_NAME = 256;
 const LONGEST_ID = 128;
 /** `2001:db8:9::/64`, as sources are shown. */
 const SOURCE = /^([^/]*)(\/(?:0|[1-9][0-9]{0,2}))?$/;
-const SHORTEST_GRANT = 100;
-const LONGEST_GRANT = 365;
+export const SHORTEST_GRANT = 100;
+export const LONGEST_GRANT = 365;
 /** Ten years: fail2ban has bans without end. */
-const LONGEST_BAN = 3650;
+export const LONGEST_BAN = 3650;
 const DAY = 86_400_000;
 
 /** Says what is wrong with a request; never leaves this file. */

@@ -48,12 +48,41 @@ test('what cannot be used is said with its remedy, and asked for again', async (
   assert.match(readFileSync(file, 'utf8'), /protect = \["tcp\/22", "udp\/51820"\]\nopen_for = "1m"/);
 });
 
-test('who answers nothing that can be used is not asked for ever, and nothing is written', async () => {
+test('it asks until there is an answer that can be used', async () => {
   using folder = temporaryFolder();
   const file = join(folder.path, 'postern.toml');
   const [face = 'lo'] = interfaceNames();
-  const { status, asked } = await answered(file, [face, 'ssh', 'www', 'mail']);
-  assert.deepEqual([status, asked.length, existsSync(file)], [1, 4, false]);
+  const { status, asked } = await answered(file, [face, 'ssh', 'www', 'mail', '70000', 'TCP:2222, 8080 53/udp']);
+  assert.deepEqual([status, asked.length], [0, 7]);
+  assert.match(readFileSync(file, 'utf8'), /protect = \["tcp\/2222", "tcp\/8080", "udp\/53"\]/);
+});
+
+test('an option that cannot be used is named, and nothing is written', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'postern.toml');
+  const tried = async (...words: string[]): Promise<string> => {
+    const terminal = new FakeTerminal();
+    assert.equal(await main(['--config', file, 'init', '--yes', '--no-apply', ...words], terminal), 2);
+    assert.equal(existsSync(file), false);
+    return terminal.err;
+  };
+  assert.match(await tried('--protect', 'ssh'), /'-p, --protect <port>' argument 'ssh' is invalid\. Write the number/);
+  assert.match(
+    await tried('-i', 'nosuch0'),
+    /'-i, --interface <name>' argument 'nosuch0' is invalid\. .*there are any, /,
+  );
+});
+
+test('interfaces and ports add up, as `22`, too', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'postern.toml');
+  const [face = 'lo', other = face] = interfaceNames();
+  const words = [...new Set([face, other])].flatMap((name) => ['-i', name]);
+  const all = ['--config', file, 'init', '--yes', '--no-apply', ...words, '-p', '22', '-p', 'UDP/51820'];
+  assert.equal(await main(all, new FakeTerminal()), 0);
+  const text = readFileSync(file, 'utf8');
+  assert.match(text, /protect = \["tcp\/22", "udp\/51820"\]/);
+  for (const name of [face, other]) assert.match(text, new RegExp(`^interfaces = .*"${name}"`, 'm'));
 });
 
 test('with `--json` the standard output is one document, in the words that the configuration has; the rest goes to standard error', async () => {

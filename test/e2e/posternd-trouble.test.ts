@@ -381,13 +381,17 @@ describe('posternd in trouble', { skip }, () => {
       await using first = await start(door('1s'));
       assert.match(
         await refusal({}),
-        new RegExp(`^posternd: another daemon has the state in .* \\(pid ${first.running.pid}\\)\n$`),
+        new RegExp(
+          `^posternd: another daemon has the state in .* \\(pid ${first.running.pid}\\)\nhint: To see it: postern status; .*\n$`,
+        ),
       );
       const elsewhere = join(folder, 'elsewhere');
       mkdirSync(elsewhere);
       assert.match(
         await refusal({ folder: elsewhere }),
-        new RegExp(`^posternd: another daemon has the guard of this host's ports \\(pid ${first.running.pid}\\)\n$`),
+        new RegExp(
+          `^posternd: another daemon has the guard of this host's ports \\(pid ${first.running.pid}\\)\nhint: To see it: postern status; .*\n$`,
+        ),
       );
       await works(first);
     });
