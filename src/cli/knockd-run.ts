@@ -24,7 +24,7 @@ import { wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { type LinkKind, linkKindOf } from '../platform/link-type.ts';
 import { notify } from '../platform/notify.ts';
-import { readProgram } from '../platform/process.ts';
+import { feedProgram } from '../platform/process.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import { detach } from './daemon.ts';
@@ -257,7 +257,11 @@ function catchSignals(end: (status: number) => void, hurry: () => void) {
 /** The name of an address by a program of its own, under another user id if we may: its answers are strangers' bytes. */
 async function lookUp(address: string): Promise<string | undefined> {
   const account = process.getuid?.() === 0 ? lookupAccount() : {};
-  const found = await readProgram(['getent', 'hosts', address], { timeout: LOOKUP_TIMEOUT, limit: 4096, ...account });
+  const found = await feedProgram(['getent', 'hosts', address], '', {
+    timeout: LOOKUP_TIMEOUT,
+    limit: 4096,
+    ...account,
+  });
   return nameFromGetent(found.output);
 }
 

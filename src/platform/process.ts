@@ -22,50 +22,48 @@ export function runShell(command: string): RunningProgram {
   }).program;
 }
 
-/** Runs a program and keeps at most `limit` bytes of its standard output; it is killed after `timeout` milliseconds. */
-export function readProgram(
+/**
+ * Runs a program with `input` as its whole standard input, and keeps at most `limit` bytes each of what it writes (output and
+ * complaints); it is killed after `timeout` milliseconds.
+ */
+export async function feedProgram(
   argv: readonly [string, ...string[]],
+  input: string,
   options: { readonly timeout: number; readonly limit: number; readonly uid?: number; readonly gid?: number },
-): Promise<{ readonly ending: Ending; readonly output: string }> {
+): Promise<{ readonly ending: Ending; readonly output: string; readonly complaints: string }> {
   const { timeout, limit, ...ids } = options;
   const { child, program } = start(argv, {
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     timeout,
     killSignal: 'SIGKILL',
     cwd: '/',
     env: PATH_ONLY,
     ...ids,
   });
-  const output = collected(child?.stdout, limit);
-  return program.ended.then((ending) => ({ ending, output: output() }));
-}
-
-/**
- * Runs a program with `input` as its whole standard input, and keeps at most `limit` bytes each of what it writes (output and
- * complaints); it is killed after `timeout` milliseconds.
- */
-export function feedProgram(
-  argv: readonly [string, ...string[]],
-  input: string,
-  options: { readonly timeout: number; readonly limit: number },
-): Promise<{ readonly ending: Ending; readonly output: string; readonly complaints: string }> {
-  const { child, program } = start(argv, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: options.timeout,
-    killSignal: 'SIGKILL',
-    cwd: '/',
-    env: PATH_ONLY,
-  });
   // It may end without reading everything.
   child?.stdin?.on('error', () => {});
   child?.stdin?.end(input);
-  const output = collected(child?.stdout, options.limit);
-  const complaints = collected(child?.stderr, options.limit);
+  const output = collected(child?.stdout, limit);
+  const complaints = collected(child?.stderr, limit);
+  const ending = await lastWords(child, program, timeout);
+  return { ending, output: output(), complaints: complaints() };
+}
+
+/**
+ * How it ended, when all that it wrote has been read: what it wrote last may still be in the pipes. What it left running in the background
+ * may hold them open for ever, so they are read for `patience` milliseconds after its end at most.
+ */
+async function lastWords(child: ChildProcess | undefined, program: RunningProgram, patience: number): Promise<Ending> {
   const closed = new Promise<void>((resolve) => child?.once('close', () => resolve()));
-  return program.ended.then(async (ending) => {
-    if (!('failed' in ending)) await closed;
-    return { ending, output: output(), complaints: complaints() };
-  });
+  const ending = await program.ended;
+  if ('failed' in ending) return ending;
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, patience);
+  await Promise.race([closed, over]);
+  clearTimeout(timer);
+  child?.stdout?.destroy();
+  child?.stderr?.destroy();
+  return ending;
 }
 
 /** There is no stream when the program could not be started. */
@@ -106,17 +104,13 @@ export async function runHook(
       // It has just ended.
     }
   }, options.timeout);
-  const closed = new Promise<void>((resolve) => child?.once('close', () => resolve()));
-  const ending = await program.ended;
-  clearTimeout(timer);
-  // What it wrote last may still be in the pipes; what it left running in the background may hold them open for ever.
-  if (!('failed' in ending)) await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, LAST_WORDS))]);
-  child?.stdout?.destroy();
-  child?.stderr?.destroy();
+  void program.ended.then(() => clearTimeout(timer));
+  const ending = await lastWords(child, program, BACKGROUND);
   return { ending, output: (output() + complaints()).slice(0, options.limit), late };
 }
 
-const LAST_WORDS = 100;
+/** For how long a hook that has ended is listened to. */
+const BACKGROUND = 500;
 
 /** A child with a private channel to it: descriptor 3, a stream socket. Nobody is at the other end of it when the start failed. */
 export interface ConnectedProgram extends RunningProgram {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { readProgram, runHook, startCapture, startConnected, startOutliving } from '../../src/platform/process.ts';
+import { feedProgram, runHook, startCapture, startConnected, startOutliving } from '../../src/platform/process.ts';
 
 const LIMITS = { timeout: 1000, limit: 100 };
 
@@ -19,8 +19,20 @@ test('A start that is refused at once is how the program ended', async () => {
     assert.ok('failed' in (await program.ended));
     program.kill('SIGKILL');
   }
-  assert.ok('failed' in (await readProgram(argv, LIMITS)).ending);
+  assert.ok('failed' in (await feedProgram(argv, '', LIMITS)).ending);
   assert.ok('failed' in (await runHook(argv, {}, LIMITS)).ending);
+});
+
+test('What is written last is read, even by somebody whom the program leaves behind', async () => {
+  const afterwards = 'parent=$$; (while kill -0 $parent 2>/dev/null; do :; done; echo late) & exit 3';
+  const { ending, output } = await feedProgram(['/bin/sh', '-c', afterwards], '', { timeout: 20_000, limit: 100 });
+  assert.deepEqual([ending, output], [{ status: 3 }, 'late\n']);
+});
+
+test('Who holds the pipes open for ever is not waited for', async () => {
+  const { ending, output } = await feedProgram(['/bin/sh', '-c', 'sleep 60 & echo $!'], '', LIMITS);
+  process.kill(Number(output), 'SIGKILL');
+  assert.deepEqual(ending, { status: 0 });
 });
 
 /** Opens all descriptors that the process may have, then starts programs of every kind and tells how they ended. */
@@ -28,7 +40,7 @@ const EXHAUSTED = `
 import { closeSync, openSync } from 'node:fs';
 import * as p from '${new URL('../../src/platform/process.ts', import.meta.url).href}';
 await p.runShell('exit 1').ended;
-await p.readProgram(['/bin/true'], { timeout: 1000, limit: 10 });
+await p.feedProgram(['/bin/true'], '', { timeout: 1000, limit: 10 });
 const opened = [];
 try { for (;;) opened.push(openSync('/dev/null')); } catch {}
 const argv = ['/bin/true'];
@@ -37,7 +49,6 @@ const connected = p.startConnected(argv, { descriptors: [], argv0: 'x' });
 connected.channel.write('nobody reads this');
 const endings = await Promise.all([
   p.runShell('exit 3').ended,
-  p.readProgram(argv, limits).then((r) => r.ending),
   p.feedProgram(argv, 'input', limits).then((r) => r.ending),
   p.runHook(argv, {}, limits).then((r) => r.ending),
   connected.ended, p.startOutliving(argv).ended, p.startCapture(argv).ended,
@@ -56,5 +67,5 @@ test('Without descriptors to spare, programs end as failed, and a shell line tha
     { encoding: 'utf8', timeout: 60_000 },
   );
   assert.equal(run.status, 0, run.stderr);
-  assert.deepEqual(JSON.parse(run.stdout), [{ status: 3 }, ...Array<string>(6).fill('failed')]);
+  assert.deepEqual(JSON.parse(run.stdout), [{ status: 3 }, ...Array<string>(5).fill('failed')]);
 });
