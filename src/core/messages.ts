@@ -76,6 +76,7 @@ export interface Counts {
 
 /** Watcher to keeper. */
 export type Report =
+  /** Shut in, and reading. */
   | { readonly type: 'ready'; readonly confinement: Confinement }
   | { readonly type: 'knock'; readonly revision: number; readonly event: KnockEvent }
   /** One packet, for `-D`: milliseconds since the epoch, bytes of the frame. */

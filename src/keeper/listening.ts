@@ -33,7 +33,7 @@ export interface ListeningSetup<D extends KnockedDoor>
   readonly ipv6: boolean;
   /** Tell every packet. */
   readonly packets: boolean;
-  /** The first watcher is confined and has its orders: a knock may come. */
+  /** The first watcher is confined, has its orders and reads. */
   readonly ready: () => void;
   /** A watcher died, and another is started. */
   readonly died: (how: string) => void;

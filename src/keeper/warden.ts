@@ -74,7 +74,7 @@ export interface WardenPorts extends Pick<ChroniclePorts, 'say' | 'whisper'>, Pi
   readonly over: (reason: string) => void;
 }
 
-/** Who listens, where; `ready` when the watcher is shut in and has its orders. */
+/** Who listens, where; `ready` when the watcher is shut in and reads. */
 interface Ears {
   readonly listening: Listening<NativeDoor>;
   readonly interfaces: readonly string[];

@@ -41,9 +41,10 @@ function main(argv: readonly string[]): void {
   const confinement = confine({ packetDescriptors: kind === 'ring' ? descriptors : [], account: { uid, gid } });
 
   const start = (): void => {
-    if (sources.length > 0) return;
     sources.push(...(kind === 'ring' ? descriptors.map((fd) => readRing(fd, watch)) : pipe.map((begin) => begin())));
     setInterval(() => watch.count(sources), COUNT_MS).unref();
+    const { landlock, seccomp, uid: user, notes } = confinement;
+    send({ type: 'ready', confinement: { landlock, seccomp, uid: user, notes } });
   };
 
   let rest = '';
@@ -54,12 +55,10 @@ function main(argv: readonly string[]): void {
     for (const line of lines) {
       const order: Order = decodeOrder(line);
       watch.obey(order);
-      if (order.type === 'configure') start();
+      if (order.type === 'configure' && sources.length === 0) start();
       if (order.type === 'read-on') for (const source of sources) source.readOn?.();
     }
   });
-  const { landlock, seccomp, uid: user, notes } = confinement;
-  send({ type: 'ready', confinement: { landlock, seccomp, uid: user, notes } });
 }
 
 const COUNT_MS = 1000;
