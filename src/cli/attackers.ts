@@ -5,7 +5,7 @@ import type { WireStranger } from '../control/wire-event.ts';
 import { jsonOption, readLimit } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
 import { type Paint, paintFor, type Terminal } from './terminal.ts';
-import { alignColumns, count, harmless, localTime } from './wording.ts';
+import { alignColumns, count, harmless, localTime, placeText } from './wording.ts';
 
 const USUAL = 20;
 const SHOWN_PORTS = 4;
@@ -35,7 +35,7 @@ export function describeStrangers(strangers: readonly WireStranger[], paint: Pai
   if (strangers.length === 0) return ['Nobody has been probing'];
   const heads = ['SOURCE', 'SINCE', 'LAST', 'POINTS', 'TRAPS', 'TRIES', 'SCANS', 'KNOCKS', 'DENIED', 'PORTS'];
   const rows = strangers.map((stranger) => [
-    paint(stranger.banned ? 'red' : 'bold', harmless(stranger.source)),
+    paint(stranger.banned ? 'red' : 'bold', placeText(stranger)),
     localTime(Date.parse(stranger.since)),
     localTime(Date.parse(stranger.last)),
     String(stranger.points),

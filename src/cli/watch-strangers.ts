@@ -37,7 +37,7 @@ export function describeProbing(
   const known = new Set(strangers.map(({ source }) => source));
   const rows = [
     ...strangers.map((stranger) => [
-      paint(stranger.banned ? 'red' : 'bold', harmless(stranger.source)),
+      paint(stranger.banned ? 'red' : 'bold', placeText(stranger)),
       shortTime(stranger.since, wallNow),
       shortTime(stranger.last, wallNow),
       stranger.banned ? paint('red', left.get(stranger.source) ?? 'yes') : '-',
@@ -81,10 +81,10 @@ export class ProbingNews {
 
 /** One line: who, since when, how often, and what. */
 export function printProbing(stranger: WireStranger, paint: Paint): string {
-  const { banned, source, since } = stranger;
+  const { banned, since } = stranger;
   const word = banned ? paint('red', 'banned') : paint('yellow', 'probing');
   const told = [describeDeeds(stranger), describeTouched(stranger)].join('; ');
-  return `${word}: ${harmless(source)}, since ${localTime(Date.parse(since))}: ${told}`;
+  return `${word}: ${placeText(stranger)}, since ${localTime(Date.parse(since))}: ${told}`;
 }
 
 function describeDeeds({ traps, closed, scans, failed, denied, unused }: WireStranger): string {

@@ -36,6 +36,8 @@ export interface SourceStatus {
 /** Who has been probing; see `core/attackers.ts`. Times are wall time in milliseconds since 1970. */
 export interface Stranger {
   readonly source: string;
+  /** Bits of its network, where what it did is counted for that. */
+  readonly prefix?: number;
   readonly since: number;
   readonly last: number;
   readonly traps: number;

@@ -153,6 +153,7 @@ export class Visitors {
     return this.#strangers.list(most).map(({ source, since, last, ports, points, ...rest }) => ({
       ...rest,
       source: printAddress(source),
+      ...prefixOf(source, this.#config.firewall.ipv6Prefix),
       since,
       last,
       ports: ports.map(printPort),

@@ -75,14 +75,14 @@ test('`WatchView` shows who probes and who is banned, the worst first, with the 
   const day = wireTime(NOON - 86_400_000);
   view.hearStrangers([
     worst,
-    { ...worst, source: '203.0.113.5', since: day, traps: 0, scans: 0, closed: 1, banned: false },
+    { ...worst, source: '2001:db8:1:2::', prefix: 64, since: day, traps: 0, scans: 0, closed: 1, banned: false },
   ]);
   const lines = draw(view, 9000, { columns: 120, rows: 40 }).split('\n');
   assert.deepEqual(lines.slice(lines.findIndex((line) => line.startsWith('PROBING'))).slice(0, 5), [
-    'PROBING        SINCE       LAST      BANNED  DID                                        TOUCHED',
-    '198.51.100.66  11:00:00    12:00:00  9m 50s  3 traps, 12 tries, 9 scans, 1 wrong knock  tcp/23, tcp/22, tcp/81 and 92 …',
-    '203.0.113.5    2030-01-30  12:00:00  -       1 try, 1 wrong knock                       tcp/23, tcp/22, tcp/81 and 92 …',
-    '192.0.2.99     -           -         51s     hand                                       -',
+    'PROBING            SINCE       LAST      BANNED  DID                                        TOUCHED',
+    '198.51.100.66      11:00:00    12:00:00  9m 50s  3 traps, 12 tries, 9 scans, 1 wrong knock  tcp/23, tcp/22, tcp/81 and…',
+    '2001:db8:1:2::/64  2030-01-30  12:00:00  -       1 try, 1 wrong knock                       tcp/23, tcp/22, tcp/81 and…',
+    '192.0.2.99         -           -         51s     hand                                       -',
     '',
   ]);
 });
