@@ -43,6 +43,12 @@ describe('attackers', () => {
     assert.deepEqual(doors.slice(0, 3), ['ssh', 'door0', 'door1']);
   });
 
+  test('a knock that was wrong costs a point', () => {
+    const attackers = new Attackers({ seed: SEED }, LEAK);
+    const { attacker } = attackers.failed(MALLORY, 'ssh', 0);
+    assert.deepEqual([attacker.points, attacker.failed], [1, 1]);
+  });
+
   test('a slow scan adds up over its sightings', () => {
     const attackers = new Attackers({ seed: SEED }, LEAK);
     const scanned = tcpPorts(1, 25).map((port, index) =>

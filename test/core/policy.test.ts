@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Address, family } from '../../src/core/address.ts';
-import { admits, contains, networkOf, type Prefix, printPrefix, widestPrefixes } from '../../src/core/policy.ts';
+import {
+  admits,
+  blockOf,
+  contains,
+  networkOf,
+  type Prefix,
+  printPrefix,
+  widestPrefixes,
+} from '../../src/core/policy.ts';
 import { address } from '../support/knocks.ts';
 
 const word = fc.oneof(fc.constantFrom(0, -1, 1, 0xffff), fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }));
@@ -33,6 +41,11 @@ const pair = fc.tuple(anyAddress, fc.nat(127), fc.nat(128)).map(([one, flipped, 
   const part = (shift: bigint): number => Number((bits >> shift) & 0xffffffffn) | 0;
   const other = { a: part(96n), b: part(64n), c: part(32n), d: part(0n) };
   return { one, other, length: family(one) === 4 ? length % 33 : length };
+});
+
+test('what is done to an IPv4 source is done to it alone, and to the whole network of an IPv6 one', () => {
+  assert.equal(printPrefix(blockOf(address('192.0.2.7'), 56)), '192.0.2.7');
+  assert.equal(printPrefix(blockOf(address('2001:db8:1:2ff::7'), 56)), '2001:db8:1:200::/56');
 });
 
 test('`networkOf()` keeps the first bits and no other', () => {

@@ -46,6 +46,20 @@ describe('the tally of ports', () => {
     assert.equal(count, 200);
   });
 
+  test('the map that was touched longest ago changes hands, whoever has it', () => {
+    for (const oldest of [1, 2, 64, 128]) {
+      const { note } = scene();
+      for (let who = 1; who <= 128; who += 1)
+        for (let port = 1; port <= 20; port += 1) note(who, port, { now: who === oldest ? 0 : who });
+      for (let port = 1; port <= 20; port += 1) note(200, port, { now: 200 });
+      for (const who of [200, 1, 2, 3, 64, 128]) {
+        // Whoever has lost it counts anew, from nothing, and says what he had until he has more.
+        const more = [101, 102, 103].map((port) => note(who, port, { now: 300 }));
+        assert.deepEqual(more, who === oldest ? [20, 20, 20] : [21, 22, 23], `${who} of ${oldest}`);
+      }
+    }
+  });
+
   test('gives a place in a full set to who comes again, at the cost of who touched the fewest, or was idle', () => {
     const { note } = scene();
     const inSet = (who: number, port: number, rest: object = {}) => note(who, port, { hash: 7, ...rest });

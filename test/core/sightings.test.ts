@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type Address, ipv4, parseAddress, printAddress } from '../../src/core/address.ts';
 import { DistinctCount } from '../../src/core/distinct-count.ts';
+import { keyedHash } from '../../src/core/keyed-hash.ts';
 import { MOST_PORTS, MOST_TOLD, Sightings, type Touch } from '../../src/core/sightings.ts';
 
 const SEED = [0x0123_4567, 0x89ab_cdef] as const;
@@ -51,6 +52,25 @@ describe('sightings', () => {
     sightings.note('trap', packet(MALLORY, 23), 0);
     assert.ok(sightings.takeOf(MALLORY));
     assert.ok(sightings.empty);
+  });
+
+  test('where a set is full, who did least gives way to who did more, wherever he stands, and to nobody else', () => {
+    const inSet: Address[] = [];
+    for (let d = 1; inSet.length < 6; d += 1) {
+      const { a, b, c, d: last } = ipv4(d);
+      if ((keyedHash(SEED, a, b, c, last) & 255) === 7) inSet.push(ipv4(d));
+    }
+    for (let least = 0; least < 4; least += 1) {
+      const sightings = new Sightings(SEED);
+      const [heavier, light] = inSet.slice(4) as [Address, Address];
+      for (const [index, source] of inSet.slice(0, 4).entries())
+        sightings.note(index === least ? 'closed' : 'trap', packet(source, 22), 0);
+      sightings.note('unused', packet(light, 80), 0);
+      sightings.note('trap', packet(heavier, 23), 0);
+      const told = new Set(sightings.take().map(({ source }) => printAddress(source)));
+      const expected = inSet.slice(0, 5).filter((_, index) => index !== least);
+      assert.deepEqual(told, new Set(expected.map(printAddress)), `${least}`);
+    }
   });
 
   test('a retransmitted SYN counts once, as long as systems send one again; another connection counts', () => {
@@ -115,7 +135,8 @@ describe('sightings', () => {
     assert.equal(told.length, MOST_TOLD);
     assert.deepEqual([printAddress(told[0]!.source), told[0]!.traps], ['10.77.1.9', 100]);
     const { packets, sources } = sightings.totals;
-    assert.equal(packets, 100_100);
+    // One in half a million is taken for another's repeat.
+    assert.ok(packets > 100_090 && packets <= 100_100, `${packets}`);
     assert.ok(Math.abs(sources - 100_001) < 10_000, `${sources}`);
   });
 
