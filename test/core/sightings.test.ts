@@ -17,6 +17,12 @@ function packet(source: Address, port: number, rest: { protocol?: 'tcp' | 'udp';
   return { source, protocol: 'tcp' as const, port, sourcePort: 40_000, sequence, ...rest };
 }
 
+/** They compete for the same four places. */
+function sourcesOfOneSet(count: number): Address[] {
+  const all = Array.from({ length: 10_000 }, (_, index) => ipv4(index + 1));
+  return all.filter(({ a, b, c, d }) => (keyedHash(SEED, a, b, c, d) & 255) === 7).slice(0, count);
+}
+
 describe('sightings', () => {
   test('add up what each source did, the weightiest first, and begin anew when told', () => {
     const sightings = new Sightings(SEED);
@@ -55,11 +61,7 @@ describe('sightings', () => {
   });
 
   test('where a set is full, who did least gives way to who did more, wherever he stands, and to nobody else', () => {
-    const inSet: Address[] = [];
-    for (let d = 1; inSet.length < 6; d += 1) {
-      const { a, b, c, d: last } = ipv4(d);
-      if ((keyedHash(SEED, a, b, c, last) & 255) === 7) inSet.push(ipv4(d));
-    }
+    const inSet = sourcesOfOneSet(6);
     for (let least = 0; least < 4; least += 1) {
       const sightings = new Sightings(SEED);
       const [heavier, light] = inSet.slice(4) as [Address, Address];
@@ -67,10 +69,26 @@ describe('sightings', () => {
         sightings.note(index === least ? 'closed' : 'trap', packet(source, 22), 0);
       sightings.note('unused', packet(light, 80), 0);
       sightings.note('trap', packet(heavier, 23), 0);
+      sightings.note('unused', packet(light, 81), 0);
       const told = new Set(sightings.take().map(({ source }) => printAddress(source)));
       const expected = inSet.slice(0, 5).filter((_, index) => index !== least);
       assert.deepEqual(told, new Set(expected.map(printAddress)), `${least}`);
+      assert.ok(sightings.empty);
+      for (const source of expected) sightings.note('closed', packet(source, 22), 0);
+      sightings.note('trap', packet(inSet[least]!, 23), 0);
+      assert.equal([...inSet].filter((source) => sightings.takeOf(source)).length, 4);
+      assert.ok(sightings.empty, 'nobody is counted twice');
     }
+  });
+
+  test('what somebody did long ago gives him no place before those who do more now', () => {
+    const [once, ...now] = sourcesOfOneSet(5);
+    const sightings = new Sightings(SEED);
+    for (let port = 1; port <= 20; port += 1) sightings.note('trap', packet(once!, port), 0);
+    for (let telling = 0; telling < 12; telling += 1) sightings.take();
+    for (const source of now) sightings.note('closed', packet(source, 22), 1);
+    sightings.note('unused', packet(once!, 80), 1);
+    assert.deepEqual(new Set(sightings.take().map(({ source }) => source)), new Set(now));
   });
 
   test('a retransmitted SYN counts once, as long as systems send one again; another connection counts', () => {

@@ -18,6 +18,13 @@ test('a sketch of weights adds up, forgets by halves, and is bounded', () => {
   assert.equal(sketch.add(hashOf(3), 5), 5);
 });
 
+test('nobody is taken down by what others do, however many share his cells', () => {
+  const sketch = new WeightSketch(SEED);
+  const weightOf = (who: number): number => 1 + (who % 9);
+  for (let who = 1; who <= 50_000; who += 1) sketch.add(hashOf(who), weightOf(who));
+  for (let who = 1; who <= 50_000; who += 1) assert.ok(sketch.add(hashOf(who), 0) >= weightOf(who), `${who}`);
+});
+
 test('in a crowd of 50,000 it says too much of few, and too little of nobody', () => {
   const sketch = new WeightSketch(SEED);
   let much = 0;
