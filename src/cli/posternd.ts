@@ -5,7 +5,6 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PosternConfig } from '../config/postern-config.ts';
-import { Refusal } from '../control/controlled.ts';
 import { type ControlServer, serveControl } from '../control/server.ts';
 import { SocketError } from '../control/socket-file.ts';
 import { type FirewallDriver, FirewallError } from '../firewall/driver.ts';
@@ -16,9 +15,8 @@ import { DaemonLog } from '../keeper/daemon-log.ts';
 import { guardLock, lockAfterGuard } from '../keeper/guard-lock.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { limitStrangers } from '../keeper/log-limit.ts';
-import { onTrial, Trial } from '../keeper/trial.ts';
+import { Trial } from '../keeper/trial.ts';
 import { Warden } from '../keeper/warden.ts';
-import { changedFixedParts } from '../keeper/warden-config.ts';
 import { startWatchdog } from '../keeper/watchdog.ts';
 import { Zygote, type ZygoteLine } from '../keeper/zygote.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
@@ -26,21 +24,20 @@ import { monotonicNow, uptimeNow, wallNow } from '../platform/clock.ts';
 import { keepDescriptorsPrivate } from '../platform/descriptors.ts';
 import { leadsToJournal, openJournald } from '../platform/journald.ts';
 import { notify, notifyReloading, takeWatchdogTime } from '../platform/notify.ts';
-import { isSameFile } from '../platform/same-file.ts';
 import { openSyslog } from '../platform/syslog.ts';
 import { after } from '../platform/timer.ts';
 import type { Retention } from '../store/history-store.ts';
-import { writeApplied } from '../store/pending-change.ts';
 import { openState } from '../store/state.ts';
 import { armRollback } from './arm-rollback.ts';
 import { leaveSoon } from './farewell.ts';
 import { installGuard } from './guard-only.ts';
 import { HostFindings } from './host-findings.ts';
-import { forgetInterrupted, type Settled, settleInterrupted } from './interrupted-trial.ts';
+import { type Settled, settleInterrupted } from './interrupted-trial.ts';
+import { LiveConfig } from './live-config.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { posterndProgram } from './posternd-command.ts';
-import { hasHooks, reducePrivileges } from './posternd-privileges.ts';
+import { reducePrivileges } from './posternd-privileges.ts';
 import { readVersion } from './version.ts';
 
 interface Given {
@@ -48,28 +45,6 @@ interface Given {
   readonly strict: boolean;
   readonly verbose: boolean;
   readonly guardOnly: boolean;
-}
-
-/** A daemon that has given capabilities up cannot have them back. */
-const HOOKS_WITHOUT =
-  'Hooks have the capabilities that the daemon has kept, CAP_NET_ADMIN and CAP_NET_RAW, until posternd is started anew';
-
-/** A trial that tried something else than what would be kept. */
-function untried(parts: readonly string[]): string {
-  return [
-    `What takes effect with the next start cannot be tried while the daemon runs: ${parts.join(', ')}`,
-    'The configuration is unchanged',
-    'hint: Stop posternd (doors stay closed, open ones to their time), then postern apply: it starts it on trial',
-  ].join('\n');
-}
-
-/** A trial of a file that this daemon does not read would change nothing, and prove as much. */
-function readsAnother(tried: string, own: string): string {
-  return [
-    `The daemon that guards this host reads ${own}, not ${tried}`,
-    'The configuration is unchanged',
-    `hint: Change that file (postern --config ${own} apply), or stop posternd, then apply: it is started with yours`,
-  ].join('\n');
 }
 
 /** Runs the daemon; resolves to the exit status. */
@@ -146,9 +121,6 @@ async function run(
   const findings = new HostFindings({ monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
   const strangers = limitStrangers(journal, monotonicNow);
-  let standing = doubts;
-  let inForce = text;
-  let read = text;
   const trial = new Trial({
     folder: config.state.dir,
     record: (event) => warden.record(event),
@@ -158,43 +130,25 @@ async function run(
     takeBack: (token) => armRollback(config.state.dir, token, 0),
     after,
   });
+  const live = new LiveConfig(
+    { own: absolute(given.config), shown: given.config, strict: given.strict, keepsFew: zygote !== undefined },
+    { trial, warn },
+    { config, text, warnings: doubts },
+  );
   const warden: Warden = new Warden(
     {
       driver,
       state,
       version: readVersion(),
       trial: () => trial.status(),
-      warnings: async () => [...standing, ...warnings, ...(await findings.lines())],
+      warnings: async () => [...live.warnings, ...warnings, ...(await findings.lines())],
       say: strangers.event,
       whisper: strangers.stage,
-      load: () => {
-        const own = absolute(given.config);
-        if (trial.file !== undefined && !isSameFile(trial.file, own)) throw new Refusal(readsAnother(trial.file, own));
-        const next = loadPosternToml(own, { shownAs: given.config, strict: given.strict });
-        if (!next.config) throw new Refusal([...next.complaints, 'The configuration is unchanged'].join('\n'));
-        const objection = trial.objection(next.text ?? '', inForce);
-        if (objection !== undefined) throw new Refusal(objection);
-        read = next.text ?? '';
-        const later = changedFixedParts(config, next.config);
-        if (trial.isOn(read) && later.length > 0) throw new Refusal(untried(later));
-        const onTrialNow = next.text === inForce ? trial.status() : undefined;
-        return {
-          config: next.config,
-          warnings: [
-            ...next.complaints,
-            ...(onTrialNow ? [onTrial(onTrialNow)] : []),
-            ...(zygote && hasHooks(next.config) ? [HOOKS_WITHOUT] : []),
-          ],
-        };
-      },
+      load: () => live.load(),
       loaded: (next) => {
         journal.configure(next.log);
         state.history.retain(retentionOf(next));
-        inForce = read;
-        standing = [];
-        forgetInterrupted(config.state.dir);
-        rememberApplied(config.state.dir, inForce, warn);
-        trial.loaded();
+        live.loaded();
         void findings.lookUp(next, next.firewall.face);
       },
       face: (current) => (current === config ? firstFace : resolveFace(current.firewall.face)),
@@ -225,8 +179,7 @@ async function run(
   const control = await openControl(config.control.socket, warden, warn);
   for (const text of control?.warnings ?? []) warn(text);
 
-  rememberApplied(config.state.dir, inForce, warn);
-  trial.loaded();
+  live.started();
   process.stdout.write('ready\n');
   notify('READY=1');
   const watchdogTime = takeWatchdogTime();
@@ -250,15 +203,6 @@ async function run(
   await zygote?.end();
   for (const release of locked) release();
   return leaveSoon(status);
-}
-
-/** For `postern apply`, which can take back only what it knows. */
-function rememberApplied(folder: string, text: string, warn: (text: string) => void): void {
-  try {
-    writeApplied(folder, text);
-  } catch (error) {
-    warn(`Cannot write to ${folder}: ${reasonOf(error)}: postern apply does not know what is in force`);
-  }
 }
 
 /** Takes what one daemon at a time may have: the state, and the guard of this network namespace. The releases, or who has it already. */
