@@ -45,8 +45,16 @@ describe('attackers', () => {
 
   test('a knock that was wrong costs a point', () => {
     const attackers = new Attackers({ seed: SEED }, LEAK);
-    const { attacker } = attackers.failed(MALLORY, 'ssh', 0);
-    assert.deepEqual([attacker.points, attacker.failed], [1, 1]);
+    const { attacker, scanned } = attackers.failed(MALLORY, 'ssh', 0);
+    assert.deepEqual([attacker.points, attacker.failed, scanned], [1, 1, false]);
+  });
+
+  test('of the ports the first 32 are remembered, and all are counted', () => {
+    const attackers = new Attackers({ seed: SEED }, LEAK);
+    for (const port of tcpPorts(1, 40))
+      attackers.touched(sighting({ unused: 1, ports: [port], distinct: port.port }), 0);
+    const { ports, distinct } = attackers.list(1, 0)[0]!;
+    assert.deepEqual([ports.length, distinct], [32, 40]);
   });
 
   test('a slow scan adds up over its sightings', () => {
