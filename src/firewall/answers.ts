@@ -46,12 +46,20 @@ export interface Answers {
   /** Segments that belong to no session, such as a FIN out of nowhere: invalid to conntrack. */
   readonly invalid: Answer;
   readonly udp: Answer;
+  /** No rule answers TCP: the kernel itself resets what finds no listener. */
+  readonly own?: true;
 }
 
 export type HostAnswers = Readonly<Record<Family, Answers>>;
 
 /** As a host without a firewall does. */
-export const REFUSING: Answers = { tcp: 'reset', midstream: 'reset', invalid: 'reset', udp: 'icmp port-unreachable' };
+export const REFUSING: Answers = {
+  tcp: 'reset',
+  midstream: 'reset',
+  invalid: 'reset',
+  udp: 'icmp port-unreachable',
+  own: true,
+};
 
 export const SILENT: Answers = { tcp: 'drop', midstream: 'drop', invalid: 'drop', udp: 'drop' };
 

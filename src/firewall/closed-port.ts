@@ -20,7 +20,7 @@ export function answersOf({ face, closed }: Faced, version: Family): Answers {
 
 /** The lines for TCP, as few as say it. */
 export function tcpAnswers(guard: Faced, ...before: readonly TcpAnswer[]): TcpAnswer[] {
-  const of = (kind: keyof Answers): TcpAnswer['answer'] => ({
+  const of = (kind: 'tcp' | 'midstream' | 'invalid'): TcpAnswer['answer'] => ({
     4: answersOf(guard, 4)[kind],
     6: answersOf(guard, 6)[kind],
   });

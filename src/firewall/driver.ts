@@ -11,6 +11,7 @@ import type { Address } from '../core/address.ts';
 import type { Protocol } from '../core/door.ts';
 import type { DoorPolicy, PortRange, Prefix } from '../core/policy.ts';
 import type { HostAnswers } from './answers.ts';
+import type { FlowLabels } from './flow-labels.ts';
 
 /**
  * What a closed port looks like: nothing answers (`drop`), it refuses as a host without a firewall does (`reset`), new connections are
@@ -26,6 +27,8 @@ export interface Guard {
    * (UDP, stray TCP segments). Nothing unless said.
    */
   readonly closed?: HostAnswers;
+  /** How the kernel of this host labels resets over IPv6; ours are to have such labels where it would answer by itself. For nftables. */
+  readonly labels?: FlowLabels;
   /** IPv6 sources are kept by their network of this many bits (64 unless configured). */
   readonly ipv6Prefix: number;
   /** Sources that every door is open for, and that no ban holds up. */

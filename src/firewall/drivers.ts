@@ -2,6 +2,7 @@
 
 import { openCommand } from './command.ts';
 import { type Face, type FirewallDriver, FirewallError, type Guard } from './driver.ts';
+import { flowLabels } from './flow-labels.ts';
 import { openIpfw } from './ipfw.ts';
 import { openIptables } from './iptables.ts';
 import { openNftables } from './nftables.ts';
@@ -40,8 +41,10 @@ export function openDriver(name: string, options: DriverOptions = {}): FirewallD
 }
 
 /** What closed ports should look like, and where it matters what this host answers at unused ones: nothing, when its rules do not tell. */
-export async function resolveFace(face: Face): Promise<Pick<Guard, 'face' | 'closed'>> {
-  if (face === 'drop' || face === 'reset') return { face };
-  const closed = await probeAnswers();
-  return closed ? { face, closed } : { face };
+export async function resolveFace(face: Face): Promise<Pick<Guard, 'face' | 'closed' | 'labels'>> {
+  if (face === 'drop') return { face };
+  const closed = face === 'reset' ? undefined : await probeAnswers();
+  const answered = closed ? { face, closed } : { face };
+  const labels = await flowLabels();
+  return labels ? { ...answered, labels } : answered;
 }

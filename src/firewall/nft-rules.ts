@@ -16,6 +16,7 @@
  * - `cut` and `kill` doors are asked before `ct state established`, for the client's direction only.
  * - What is refused, and seen by no capture, is written down: `nft-tried.ts`.
  * - A tarpit is in `nft-tarpit.ts`: chains of its own, and one way out of the ban.
+ * - Resets over IPv6 are labelled on their way out, as the kernel's own are: `flow-labels.ts`.
  * - Faces: what is refused ends in one chain for each protocol, which answers as `closed-port.ts` says. `mirror` hands new TCP connections to
  *   port 1 instead, where nobody listens, so that the host answers by itself. Not UDP: a redirected flow stays redirected after a knock.
  */
@@ -25,6 +26,7 @@ import { networkOf, printPrefix, widestPrefixes } from '../core/policy.ts';
 import { nftStatement } from './answers.ts';
 import { answersOf, type TcpAnswer, tcpAnswers } from './closed-port.ts';
 import { FirewallError, type Guard } from './driver.ts';
+import { labelRule } from './flow-labels.ts';
 import { pitChains, releasedToPit } from './nft-tarpit.ts';
 import { trapRules, triedRules, triedSetText } from './nft-tried.ts';
 import { guardedSegments, type PortSegment } from './port-segments.ts';
@@ -123,6 +125,7 @@ export function guardRules(
     ]),
     baseChain(guard, segments),
     ...(guard.face === 'mirror' && !guard.observe ? mirrorChains(segments, guard.ipv6Prefix) : []),
+    ...labelChains(guard, segments),
     ...pitChains(
       guard,
       FAMILIES.map((version) => bannedSource(version, guard.ipv6Prefix)),
@@ -238,6 +241,14 @@ function mirrorChains(segments: readonly PortSegment[], ipv6Prefix: number): Cha
       rules: ['iif "lo" return', 'jump trusted', ...mirrored.map(({ name, match }) => `${match} goto ${name}`)],
     },
   ];
+}
+
+/** Resets that `closed_tcp` sends over IPv6, where the kernel of this host would have sent them. */
+function labelChains(guard: Guard, segments: readonly PortSegment[]): Chain[] {
+  const ports = segments.filter(({ protocol }) => protocol === 'tcp').map(portsText);
+  if (!guard.labels || !answersOf(guard, 6).own || ports.length === 0) return [];
+  const head = ['type filter hook output priority mangle; policy accept;'];
+  return [{ name: 'labels', head, rules: [labelRule(guard.labels, ports)] }];
 }
 
 /** The rules that let pass who has a grant, or a session older than the guard. */

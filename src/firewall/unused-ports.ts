@@ -7,13 +7,15 @@ import type { Family } from '../core/address.ts';
 import { defaultRouteInterfaces } from '../platform/default-route.ts';
 import { type Answer, type Answers, type HostAnswers, REFUSING } from './answers.ts';
 import { type HostListing, isEmpty, listHost } from './host-listing.ts';
-import type { Probe } from './host-rules.ts';
+import type { Fate, Probe } from './host-rules.ts';
 import { outcomes } from './host-verdict.ts';
 
 /** tcpmux, which nobody runs; where `mirror` leads to. */
 export const UNUSED_PORT = 1;
 
-const PROBES: Readonly<Record<keyof Answers, readonly Pick<Probe, 'protocol' | 'state' | 'flags'>[]>> = {
+type Kind = Exclude<keyof Answers, 'own'>;
+
+const PROBES: Readonly<Record<Kind, readonly Pick<Probe, 'protocol' | 'state' | 'flags'>[]>> = {
   tcp: [{ protocol: 'tcp' }],
   midstream: [{ protocol: 'tcp', flags: ['ack'] }],
   // Of FIN, NULL, Xmas and Maimon scans, and SYN+ACK out of nowhere.
@@ -37,18 +39,30 @@ export function judgeAnswers(listing: HostListing, from: readonly string[] = [])
 }
 
 function answersOver(version: Family, listing: HostListing, from: readonly string[]): Answers {
-  const answer = (kind: keyof Answers): Answer => {
+  const fate = (kind: Kind): Fate => {
     const fates = new Set(
       PROBES[kind].flatMap((probe) => [
         ...outcomes(listing, { version, port: UNUSED_PORT, stranger: true, from, ...probe }),
       ]),
     );
     const [only = 'unknown'] = fates;
-    if (fates.size > 1 || only === 'unknown') return 'drop';
+    return fates.size > 1 ? 'unknown' : only;
+  };
+  const fates = { tcp: fate('tcp'), midstream: fate('midstream'), invalid: fate('invalid'), udp: fate('udp') };
+  const answer = (kind: Kind): Answer => {
+    const only = fates[kind];
+    if (only === 'unknown') return 'drop';
     // What passes every chain is refused by the kernel itself.
     return only === 'accept' ? REFUSING[kind] : only;
   };
-  return { tcp: answer('tcp'), midstream: answer('midstream'), invalid: answer('invalid'), udp: answer('udp') };
+  const answers = {
+    tcp: answer('tcp'),
+    midstream: answer('midstream'),
+    invalid: answer('invalid'),
+    udp: answer('udp'),
+  };
+  const byTcp = [fates.tcp, fates.midstream, fates.invalid];
+  return byTcp.includes('accept') && !byTcp.includes('reset') ? { ...answers, own: true } : answers;
 }
 
 /**

@@ -7,8 +7,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import type { HostAnswers } from '../../src/firewall/answers.ts';
-import type { Face } from '../../src/firewall/driver.ts';
+import type { Face, Guard } from '../../src/firewall/driver.ts';
 import type { Finding } from '../../src/firewall/preflight.ts';
 import { ALICE, doorPolicy, guardOf, source, UDP_PORT } from '../support/firewall-contract.ts';
 import { type NamespaceStage, openNamespaceStage } from '../support/firewall-stage.ts';
@@ -18,6 +17,8 @@ const SCANS = ['-sS', '-sA', '-sW', '-sF', '-sN', '-sX', '-sM', '-sU'] as const;
 /** Connects by the kernel: the packets of -sS, in seconds where nothing answers. */
 const CONNECT = '-sT';
 type Scan = (typeof SCANS)[number] | typeof CONNECT;
+
+type Faced = Pick<Guard, 'face' | 'closed' | 'labels'>;
 
 const DOORS = [doorPolicy('ssh', ['tcp/22', `udp/${UDP_PORT}`])];
 /** Guarded and unused, in this order. */
@@ -141,7 +142,7 @@ for (const [driver, scanned, needed] of [
   ['nftables', ON_NFTABLES, []],
   ['iptables-nft', ON_IPTABLES, ['ipset']],
 ] as const) {
-  const skip = unavailable('nft', 'ss', 'nmap', 'iptables-nft-restore', 'ip6tables-nft-restore', ...needed);
+  const skip = unavailable('nft', 'ss', 'nmap', 'tcpdump', 'iptables-nft-restore', 'ip6tables-nft-restore', ...needed);
   describe(`nmap, before ${driver}`, { skip }, () => {
     let stage: NamespaceStage;
     before(async () => {
@@ -173,8 +174,7 @@ for (const [driver, scanned, needed] of [
         for (const [at, text] of (iptables ?? []).entries()) {
           await server.exec([at === 0 ? 'iptables-nft-restore' : 'ip6tables-nft-restore'], { input: text });
         }
-        const closed = (await stage.firewall.give({ do: 'probe' })) as HostAnswers;
-        await stage.driver.install(guardOf(DOORS, { face, closed }));
+        await stage.driver.install(guardOf(DOORS, (await stage.firewall.give({ do: 'face', face })) as Faced));
         const all = families.flatMap((version) => scans.map((kind) => ({ kind, version })));
         const results = await Promise.all(all.map(({ kind, version }) => scan(kind, version)));
         for (const [at, { kind, version }] of all.entries()) {
@@ -190,6 +190,78 @@ for (const [driver, scanned, needed] of [
     }
 
     if (driver === 'nftables') {
+      /** The flow labels of what a guarded port and an unused one answer, in three kinds of scans. */
+      const labels = async (): Promise<readonly (readonly number[])[]> => {
+        const { server, client } = stage.hosts;
+        const scans = ['-sS', '-sA', '-sF'].map(async (kind) => {
+          const argv = ['-6', kind, '-n', '-Pn', '--packet-trace', '--max-retries', '3', '-p', TCP_PAIR.join(',')];
+          const { stdout } = await client.exec(['nmap', ...argv, server.address6]);
+          const seen = [...stdout.matchAll(/^RCVD .* TCP \S+:(\d+) > .* flow=(\w+) /gm)];
+          return TCP_PAIR.map((port) => Number.parseInt(seen.find(([, from]) => Number(from) === port)?.[2] ?? '', 16));
+        });
+        return Promise.all(scans);
+      };
+      const setting = (name: string, value: number): Promise<unknown> =>
+        stage.hosts.server.exec(['sh', '-c', `echo ${value} > /proc/sys/net/ipv6/${name}`]);
+
+      for (const [name, face, nft, own] of [
+        ['auto, on a host without rules', 'auto', '', true],
+        ['reset', 'reset', '', true],
+        ['mirror', 'mirror', '', true],
+        ['auto, on a host whose last rule resets', 'auto', input('meta l4proto tcp reject with tcp reset'), false],
+      ] as const) {
+        test(`over IPv6, resets have flow labels where those of unused ports have them: ${name}`, async () => {
+          await stage.hosts.server.exec(['nft', '-f', '-'], { input: nft });
+          await stage.driver.install(guardOf(DOORS, (await stage.firewall.give({ do: 'face', face })) as Faced));
+          const seen = (await labels()).flat();
+          if (own) assert.equal(new Set([0, ...seen]).size, 7, `each flow has one of its own: ${seen}`);
+          else assert.deepEqual(seen, [0, 0, 0, 0, 0, 0]);
+        });
+      }
+
+      test('a traffic class is repeated by the kernel alone: at an unused port, and at a guarded one with mirror', async () => {
+        const { server, client } = stage.hosts;
+        for (const [face, guarded] of [
+          ['auto', '00'],
+          ['mirror', 'b8'],
+        ] as const) {
+          await stage.driver.install(guardOf(DOORS, (await stage.firewall.give({ do: 'face', face })) as Faced));
+          const dump = client.spawn([
+            'tcpdump',
+            '-i',
+            'eth0',
+            '-n',
+            '-l',
+            '-v',
+            '-c',
+            '2',
+            'tcp[tcpflags] & tcp-rst != 0',
+          ]);
+          await dump.waitForLine(/listening on/);
+          const probe = ['nping', '--tcp', '--flags', 'syn', '-c', '1', '--tos', '0xb8', server.address4] as const;
+          for (const port of TCP_PAIR) await client.exec([...probe, '-p', String(port)], { mayFail: true });
+          await dump.end();
+          const classes = [...dump.lines.join('\n').matchAll(/ \(tos 0x(\w+), [^]*?\.(\d+) > /g)];
+          const seen = new Map(classes.map(([, tos, port]) => [Number(port), (tos ?? '').replace(/^0$/, '00')]));
+          assert.deepEqual([seen.get(22), seen.get(23)], [guarded, 'b8'], face);
+        }
+      });
+
+      test('over IPv6, resets are labelled as this host is set', async () => {
+        const face = async (): Promise<Faced> => (await stage.firewall.give({ do: 'face', face: 'auto' })) as Faced;
+        try {
+          await setting('flowlabel_state_ranges', 1);
+          await stage.driver.install(guardOf(DOORS, await face()));
+          for (const label of (await labels()).flat()) assert.ok(label >= 0x8_0000, `${label}`);
+          await setting('auto_flowlabels', 0);
+          await stage.driver.install(guardOf(DOORS, await face()));
+          assert.deepEqual((await labels()).flat(), [0, 0, 0, 0, 0, 0]);
+        } finally {
+          await setting('flowlabel_state_ranges', 0);
+          await setting('auto_flowlabels', 1);
+        }
+      });
+
       test('mirror, with firewalld, shows which ports are guarded, and the preflight says so', async () => {
         await stage.hosts.server.exec(['nft', '-f', '-'], { input: recorded('firewalld.nft') });
         const findings = async (face: Face): Promise<string[]> => {

@@ -8,6 +8,7 @@ import type { Address } from '../../src/core/address.ts';
 import type { DoorPolicy } from '../../src/core/policy.ts';
 import { openCommand } from '../../src/firewall/command.ts';
 import type { Face, FirewallDriver, Grant, Guard, TimedSource } from '../../src/firewall/driver.ts';
+import { resolveFace } from '../../src/firewall/drivers.ts';
 import { openIptables } from '../../src/firewall/iptables.ts';
 import { openNftables } from '../../src/firewall/nftables.ts';
 import { preflight } from '../../src/firewall/preflight.ts';
@@ -21,6 +22,7 @@ export type FirewallOrder =
   | { readonly do: 'ban' | 'allow'; readonly timed: TimedSource }
   | { readonly do: 'unban' | 'disallow'; readonly source: Address }
   | { readonly do: 'list' | 'remove' | 'watch' | 'stop' | 'probe' }
+  | { readonly do: 'face'; readonly face: Face }
   | { readonly do: 'preflight'; readonly doors: readonly DoorPolicy[]; readonly face?: Face }
   | { readonly do: 'fill'; readonly door: string; readonly from: number; readonly to: number }
   | { readonly do: 'time'; readonly door: string; readonly count: number };
@@ -70,6 +72,8 @@ async function obey(order: FirewallOrder): Promise<unknown> {
       return driver.stop();
     case 'probe':
       return probeAnswers();
+    case 'face':
+      return resolveFace(order.face);
     case 'preflight':
       return preflight(order.doors, order.face);
     case 'fill': {
