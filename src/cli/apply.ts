@@ -9,6 +9,7 @@ import { ControlError } from '../control/client.ts';
 import { readDurationText } from './arguments.ts';
 import { armRollback } from './arm-rollback.ts';
 import { complain, controlCommand } from './ask.ts';
+import { posternCommand } from './daemon-socket.ts';
 import { describeProposal, type Proposal, readProposal, refused } from './proposal.ts';
 import { rejectedFile } from './take-back.ts';
 import { paintFor, type Terminal } from './terminal.ts';
@@ -65,7 +66,7 @@ export async function applyAndWait(wanted: Wanted): Promise<number> {
     }
     for (const line of await describeProposal(proposal, terminal)) terminal.stdout.write(`${line}\n`);
     if (wanted.yes || (await isAgreed(terminal))) return await tryOut(proposal, wanted);
-    terminal.stderr.write(`postern: Nothing was put in force. When it is to be: postern --config ${shown} apply\n`);
+    terminal.stderr.write(`postern: Nothing was put in force. When it is to be: ${posternCommand(shown, 'apply')}\n`);
     return 1;
   } catch (error) {
     if (!(error instanceof ControlError)) throw error;
@@ -95,12 +96,15 @@ async function tryOut(proposal: Proposal, { terminal, within, knock }: Wanted): 
   for (const doubt of doubts.filter((each) => !proposal.complaints.includes(each)))
     stderr.write(`warning: ${harmless(doubt)}\n`);
   const guest = await letPeerIn(proposal, time, terminal);
-  const confirm = `open a new session, and there: postern --config ${proposal.shown} confirm`;
-  const how = knock === undefined ? `Knock, ${confirm}` : `From another machine:\n\n  ${knock}\n\nthen ${confirm}`;
+  const confirm = `open a new session, and there: ${posternCommand(proposal.shown, 'confirm')}`;
+  const how =
+    knock === undefined
+      ? `Knock (postern show DOOR says how), ${confirm}`
+      : `From another machine:\n\n  ${knock}\n\nthen ${confirm}`;
   stdout.write(`In force for ${within}. ${how}\n`);
   if (guest !== undefined)
     stdout.write(
-      `${guest}, where you are, passes without a knock for twice that time: to log in from there does not try the knock, confirm does\n`,
+      `${guest}, where you are, gets in without a knock for twice that time; to confirm, knock from there all the same\n`,
     );
   const outcome = await waitForOutcome(proposal, change, { terminal, interrupted: () => interrupted });
   tell(outcome, proposal, terminal);
@@ -117,6 +121,9 @@ function tell(outcome: Outcome, { previous, shown }: Proposal, { stdout, stderr,
       const now =
         previous === undefined ? 'no port is hidden any more, posternd has ended' : 'what was in force before is back';
       stdout.write(`${paint('yellow', 'not confirmed')}: ${now}, what was tried is ${rejectedFile(shown)}\n`);
+      stdout.write(
+        `hint: To try it again: mv ${rejectedFile(shown)} ${shown}, then ${posternCommand(shown, 'apply')}\n`,
+      );
       return;
     }
     case 'open':

@@ -2,7 +2,8 @@
 
 import { type Command, Option } from 'commander';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
-import { runningSocket, socketOf, socketOrigin } from './daemon-socket.ts';
+import { readStanding } from '../store/pending-change.ts';
+import { runningSocket, socketOf, socketOrigin, stateOf } from './daemon-socket.ts';
 import type { Terminal } from './terminal.ts';
 import { harmless } from './wording.ts';
 
@@ -44,8 +45,28 @@ export async function ask(
 /** With the socket that was tried, and why it was that one; the hint is where a daemon does listen, if that is known. */
 export function withOrigin({ problem, message, hint }: ControlError, command: Command): ControlError {
   const running = runningSocket();
+  if (running === undefined && leftGuard(command))
+    return new ControlError(
+      problem,
+      `${message} (${socketOrigin(command)}): what it closed stays closed, and nobody hears a knock`,
+      OPEN_ALL,
+    );
   const elsewhere = `A daemon listens at ${running}, as its configuration said when it started: postern --socket ${running} ${command.name()} ... ([state] dir and [control] socket change with its next start)`;
   return new ControlError(problem, `${message} (${socketOrigin(command)})`, running === undefined ? hint : elsewhere);
+}
+
+const OPEN_ALL =
+  'Start posternd (--config FILE); or have nothing closed any more: nft delete table inet postern (other firewalls: doc/firewalls.md)';
+
+/** Did a daemon die and leave its guard? Only root can see that. */
+function leftGuard(command: Command): boolean {
+  try {
+    const where = stateOf(command);
+    return where !== undefined && readStanding(where.state) !== undefined;
+  } catch (error) {
+    if (error instanceof ControlError) return false;
+    throw error;
+  }
 }
 
 /** On standard error: what went wrong, and the way out. */

@@ -1,8 +1,10 @@
 /** `postern close`: ends grants before their time. Ending what has ended is no failure. */
 
 import type { Command } from 'commander';
+import { ControlError } from '../control/client.ts';
+import { parseAddress } from '../core/address.ts';
 import { jsonOption, readAddress } from './arguments.ts';
-import { ask, controlCommand } from './ask.ts';
+import { ask, complain, controlCommand } from './ask.ts';
 import type { Terminal } from './terminal.ts';
 import { count, harmless } from './wording.ts';
 
@@ -13,6 +15,11 @@ export function addClose(program: Command, end: (status: number) => void, termin
     .argument('[source]', 'the address whose grant ends; without it, all of the door', readAddress)
     .addOption(jsonOption())
     .action(async (door: string, source: string | undefined, options: { json?: true }, command: Command) => {
+      if (source === undefined && parseAddress(door)) {
+        const hint = `Name the door, too: postern close DOOR ${door}`;
+        complain(terminal, new ControlError('refused', `"${door}" is an address, and no door`, hint));
+        return end(1);
+      }
       end(
         await ask(command, terminal, async (client) => {
           const { closed } = await client.close(door, source);

@@ -17,6 +17,11 @@ export const DEFAULT_SOCKET = '/var/lib/postern/control.sock';
 /** Of a configuration without a word about it. */
 const USUAL: Whereabouts = { socket: DEFAULT_SOCKET, state: dirname(DEFAULT_SOCKET), ipv6Prefix: 64 };
 
+/** What to type; the usual file goes without saying. */
+export function posternCommand(config: string, words: string): string {
+  return config === DEFAULT_CONFIG ? `postern ${words}` : `postern --config ${config} ${words}`;
+}
+
 /** Where knockd keeps its own. */
 export const KNOCKD_CONFIG = '/etc/knockd.conf';
 

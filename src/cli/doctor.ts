@@ -81,7 +81,8 @@ async function diagnose(command: Command, terminal: Terminal): Promise<readonly 
     ...(stateDir === undefined ? [] : judgeStateFolder(stateDir)),
     ...kernel(),
     ...(await firewall(inForce, applied ?? inForce, patient)),
-    ...(inForce ? judgeInterfaces(inForce, terminal) : []),
+    // Without a daemon no knock is heard, wherever.
+    ...(inForce ? [...judgeInterfaces(inForce, terminal)] : []).filter((each) => !isNobody || each.status !== 'ok'),
     ...ofDaemon,
     ...(status instanceof ControlError ? [] : judgeCage(status, applied ?? config)),
     ...clock(patient),
@@ -161,18 +162,19 @@ function* configuration({ shown, file, loaded }: Patient): Generator<Diagnosis> 
     const words = shown === DEFAULT_CONFIG ? 'postern doctor' : `postern --config ${shown} doctor`;
     return yield broken('configuration', complaints.join(' '), `It is for root to read: sudo ${words}`);
   }
+  const [why = ''] = complaints.join(' ').split('\nhint: ');
   // "postern check" without a file looks there.
   const instead = shown === DEFAULT_CONFIG && usualConfig() !== shown ? usualConfig() : undefined;
   const rejected = rejectedFile(shown);
   if (existsSync(rejected)) {
     const hint = `What was tried and not confirmed is ${rejected}: move it back, correct it, postern --config ${shown} apply`;
-    yield broken('configuration', complaints.join(' '), hint);
-  } else if (instead === undefined) yield broken('configuration', complaints.join(' '), 'Write one: postern init');
+    yield broken('configuration', why, hint);
+  } else if (instead === undefined) yield broken('configuration', why, 'Write one: postern init');
   else
     yield broken(
       'configuration',
-      `${complaints.join(' ')}; there is ${instead}, which is for knockd`,
-      `Make one of it: postern import ${instead} > ${shown}`,
+      `${why}; there is ${instead}, which is for knockd`,
+      `Make one of it: postern import ${instead} > ${shown}; or write a new one: postern init`,
     );
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { renderUnicodeCompact } from 'uqr';
@@ -20,9 +20,9 @@ import { interfaceNames } from '../platform/interfaces.ts';
 import { portsInUse } from '../platform/listeners.ts';
 import { sshPorts } from '../platform/ssh-server.ts';
 import { applyAndWait, confirmWithinOption } from './apply.ts';
-import { jsonOption, readDurationText } from './arguments.ts';
+import { jsonOption, readTimeText } from './arguments.ts';
 import { controlCommand } from './ask.ts';
-import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { DEFAULT_CONFIG, posternCommand } from './daemon-socket.ts';
 import { describeSshPorts, ourAddress, sshPortsOf, usualInterfaces } from './host-choices.ts';
 import { bootRemark, hostRemarks } from './init-remarks.ts';
 import { absolute } from './load-knockd-conf.ts';
@@ -69,7 +69,7 @@ export function addInit(program: Command, end: (status: number) => void, termina
       ).argParser(readProtected),
     )
     .addOption(
-      new Option('--open-for <duration>', `how long it opens (usual: ${USUAL_TIME})`).argParser(readDurationText),
+      new Option('--open-for <duration>', `how long it opens (usual: ${USUAL_TIME})`).argParser(readTimeText()),
     )
     .option('--no-apply', 'only write the file')
     .addOption(confirmWithinOption())
@@ -88,6 +88,13 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
     return refuse('There is nobody to ask', 'Add --yes, and what is to be otherwise', 2);
   if (options.apply && process.geteuid?.() !== 0)
     return refuse('Only root can put a configuration in force', 'Run it with sudo; or only write the file: --no-apply');
+  const file = absolute(config);
+  const isThere = (): number =>
+    refuse(
+      `${config} is there already`,
+      `Edit it, then ${posternCommand(config, 'apply')}; or move it away: mv ${config} ${config}.old`,
+    );
+  if (existsSync(file)) return isThere();
   const found = options.protect === undefined ? await sshPorts() : undefined;
   // Standard output is a JSON document and nothing else, where it is one.
   const talk = options.json ? stderr : stdout;
@@ -96,7 +103,6 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   const usual = usualChoices(options, terminal, ssh);
   const chosen = options.yes || !terminal.question ? usual : await askFor(usual, ssh, terminal.question, stderr);
   const steps = randomSteps(chosen.protect);
-  const file = absolute(config);
   const text = printConfig(chosen, steps, options.state === undefined ? undefined : absolute(options.state));
   const problems = problemsOf(text, config);
   if (problems.length > 0) {
@@ -109,10 +115,7 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
       return refuse(`${config}: ${reasonOf(error)}`, 'Name another file: --config FILE');
-    return refuse(
-      `${config} is there already`,
-      `Edit it, then postern --config ${config} apply; or move it away: mv ${config} ${config}.old`,
-    );
+    return isThere();
   }
   const knock = `knock ${ourAddress(chosen.interfaces, terminal)} ${clientSteps(steps)}`;
   if (options.json) {
@@ -133,7 +136,7 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
     });
   } else {
     for (const line of await hostRemarks(file)) stderr.write(`${line}\n`);
-    talk.write(`Put it in force: postern --config ${config} apply\n`);
+    talk.write(`Put it in force, as root: ${posternCommand(config, 'apply')}\n`);
   }
   if (status === 0) talk.write(`${bootRemark(file)}\n`);
   return status;

@@ -36,7 +36,8 @@ export function loadPosternToml(path: string, options: LoadTomlOptions): LoadedT
   try {
     text = readFileSync(path);
   } catch (error) {
-    return { complaints: [`${shownAs}: ${reasonOf(error)}`], problems: [], config: undefined };
+    const hint = (error as NodeJS.ErrnoException).code === 'ENOENT' ? '\nhint: postern init writes a first one' : '';
+    return { complaints: [`${shownAs}: ${reasonOf(error)}${hint}`], problems: [], config: undefined };
   }
   const result = parsePosternToml(text, {
     file: shownAs,

@@ -17,7 +17,7 @@ import type { SshSession } from './ssh-session.ts';
 export type Witness = Pick<ControlClient, 'status' | 'show' | 'log'>;
 
 const MOST_ENTRIES = 1000;
-const WAY_OUT = 'Knock, open a new session, and confirm there; or confirm at the console';
+const WAY_OUT = 'Knock (postern show DOOR says how), open a new session, and confirm there; or confirm at the console';
 
 /** Throws a `ControlError`, with the way out, for a session that proves nothing. */
 export async function judgeSession(session: SshSession, pending: PendingChange, witness: Witness): Promise<void> {

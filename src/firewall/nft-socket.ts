@@ -80,10 +80,11 @@ export class NftSocket {
     if (!acknowledged) throw new Error('nf_tables did not answer');
   }
 
-  /** The names of the chains or sets in our table; empty when there is none. */
+  /** The names of the chains or sets in our table; empty when there is none. Sets without a name of their own are parts of rules. */
   async names(what: 'getChain' | 'getSet'): Promise<string[]> {
     const bodies = await this.dump(what);
-    return bodies.map((body) => decodeNames(NFT[what], body).name);
+    // nft calls those `__set0`, `__map1`.
+    return bodies.map((body) => decodeNames(NFT[what], body).name).filter((name) => !name.startsWith('__'));
   }
 
   /**

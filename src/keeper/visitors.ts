@@ -231,7 +231,7 @@ const WHY_SAFE = {
   trusted: 'the configuration trusts it ("allow")',
   allowed: 'it may pass for a while (postern disallow ends that)',
   granted: 'a door is open for it (postern close ends that)',
-  session: 'it has a session with a protected port',
+  session: 'it has a session with a protected port (log it out first)',
   link: 'it is an address of the link, by which routers are reached',
 } as const;
 

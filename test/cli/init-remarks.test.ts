@@ -22,7 +22,7 @@ test('`postern init --no-apply` ends with what puts it in force, and what starts
   const terminal = new FakeTerminal();
   assert.equal(await main(['--config', file, 'init', '--yes', '--no-apply', '-i', 'lo'], terminal), 0);
   assert.deepEqual(terminal.out.trimEnd().split('\n').slice(-2), [
-    `Put it in force: postern --config ${file} apply`,
+    `Put it in force, as root: postern --config ${file} apply`,
     bootRemark(file),
   ]);
 });

@@ -237,8 +237,9 @@ describe('the lock-out drill', { skip }, () => {
         assert.match(trial.lines.join('\n'), /warning: .*closes tcp\/22 and has no knock/);
         await done('postern confirm');
         assert.equal(await isIn(), false);
-        const [open = '', allow = '', ...others] = commands;
+        const [show = '', open = '', allow = '', ...others] = commands;
         assert.deepEqual(others, []);
+        await done(show);
         await done(open);
         assert.equal(await isIn(), true);
         await done('postern close ssh');

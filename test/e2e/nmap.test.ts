@@ -193,8 +193,21 @@ for (const [driver, scanned, needed] of [
       /** The flow labels of what a guarded port and an unused one answer, in three kinds of scans. */
       const labels = async (): Promise<readonly (readonly number[])[]> => {
         const { server, client } = stage.hosts;
-        const scans = ['-sS', '-sA', '-sF'].map(async (kind) => {
-          const argv = ['-6', kind, '-n', '-Pn', '--packet-trace', '--max-retries', '3', '-p', TCP_PAIR.join(',')];
+        // From a port of its own each: two of one flow have one label.
+        const scans = ['-sS', '-sA', '-sF'].map(async (kind, at) => {
+          const argv = [
+            '-6',
+            kind,
+            '-g',
+            String(41_000 + at),
+            '-n',
+            '-Pn',
+            '--packet-trace',
+            '--max-retries',
+            '3',
+            '-p',
+            TCP_PAIR.join(','),
+          ];
           const { stdout } = await client.exec(['nmap', ...argv, server.address6]);
           const seen = [...stdout.matchAll(/^RCVD .* TCP \S+:(\d+) > .* flow=(\w+) /gm)];
           return TCP_PAIR.map((port) => Number.parseInt(seen.find(([, from]) => Number(from) === port)?.[2] ?? '', 16));
@@ -241,7 +254,7 @@ for (const [driver, scanned, needed] of [
           const probe = ['nping', '--tcp', '--flags', 'syn', '-c', '1', '--tos', '0xb8', server.address4] as const;
           for (const port of TCP_PAIR) await client.exec([...probe, '-p', String(port)], { mayFail: true });
           await dump.end();
-          const classes = [...dump.lines.join('\n').matchAll(/ \(tos 0x(\w+), [^]*?\.(\d+) > /g)];
+          const classes = [...dump.lines.join('\n').matchAll(/ \(tos 0x(\w+), [\s\S]*?\.(\d+) > /g)];
           const seen = new Map(classes.map(([, tos, port]) => [Number(port), (tos ?? '').replace(/^0$/, '00')]));
           assert.deepEqual([seen.get(22), seen.get(23)], [guarded, 'b8'], face);
         }

@@ -274,7 +274,7 @@ export function firewallContract(
 
     test('trusted blocks pass every door, of both families, whatever bans say; others do not', async () => {
       const doors = [doorPolicy('ssh', ['tcp/22'], 'cut'), doorPolicy('web', ['tcp/80'])];
-      const trusted = ['10.77.1.2/32', '10.77.1.2/31', 'fd77::/64'].map(block);
+      const trusted = ['10.77.1.2/32', '10.77.1.2/31', '10.77.9.0/24', 'fd77::/64', 'fd79::/64'].map(block);
       for (const face of ['drop', 'mirror'] as const) {
         await driver.install(guardOf(doors, { trusted, face }));
         await driver.ban({ source: source(ALICE), remaining: 30_000 });
