@@ -118,7 +118,7 @@ async function run(
   };
   const zygote = line && new Zygote(line, { after, over: end });
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
-  const findings = new HostFindings({ monotonicNow, after });
+  const findings = new HostFindings({ made: () => warden.face, monotonicNow, after });
   const firstFace = resolveFace(config.firewall.face);
   const strangers = limitStrangers(journal, monotonicNow);
   const trial = new Trial({

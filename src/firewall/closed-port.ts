@@ -4,7 +4,8 @@ import type { Family } from '../core/address.ts';
 import { type Answer, type Answers, REFUSING, SILENT } from './answers.ts';
 import type { Guard } from './driver.ts';
 
-type Faced = Pick<Guard, 'face' | 'closed'>;
+/** What of a guard says what its closed ports answer. */
+export type Faced = Pick<Guard, 'face' | 'closed'>;
 
 /** One line of what is answered to TCP: the first that holds is it, and the last one always holds. */
 export interface TcpAnswer {

@@ -13,7 +13,8 @@ import { outcomes } from './host-verdict.ts';
 /** tcpmux, which nobody runs; where `mirror` leads to. */
 export const UNUSED_PORT = 1;
 
-type Kind = Exclude<keyof Answers, 'own'>;
+/** A kind of packet that scans send. */
+export type Kind = Exclude<keyof Answers, 'own'>;
 
 const PROBES: Readonly<Record<Kind, readonly Pick<Probe, 'protocol' | 'state' | 'flags'>[]>> = {
   tcp: [{ protocol: 'tcp' }],
@@ -38,23 +39,20 @@ export function judgeAnswers(listing: HostListing, from: readonly string[] = [])
   return { 4: answersOver(4, listing, from), 6: answersOver(6, listing, from) };
 }
 
+/** What packets of this kind get for certain; undefined when the rules do not tell. */
+export function certainAnswer(
+  kind: Kind,
+  version: Family,
+  listing: HostListing,
+  from: readonly string[] = [],
+): Answer | undefined {
+  return answerOf(kind, fateOf(kind, version, listing, from));
+}
+
 function answersOver(version: Family, listing: HostListing, from: readonly string[]): Answers {
-  const fate = (kind: Kind): Fate => {
-    const fates = new Set(
-      PROBES[kind].flatMap((probe) => [
-        ...outcomes(listing, { version, port: UNUSED_PORT, stranger: true, from, ...probe }),
-      ]),
-    );
-    const [only = 'unknown'] = fates;
-    return fates.size > 1 ? 'unknown' : only;
-  };
+  const fate = (kind: Kind): Fate => fateOf(kind, version, listing, from);
   const fates = { tcp: fate('tcp'), midstream: fate('midstream'), invalid: fate('invalid'), udp: fate('udp') };
-  const answer = (kind: Kind): Answer => {
-    const only = fates[kind];
-    if (only === 'unknown') return 'drop';
-    // What passes every chain is refused by the kernel itself.
-    return only === 'accept' ? REFUSING[kind] : only;
-  };
+  const answer = (kind: Kind): Answer => answerOf(kind, fates[kind]) ?? 'drop';
   const answers = {
     tcp: answer('tcp'),
     midstream: answer('midstream'),
@@ -63,6 +61,23 @@ function answersOver(version: Family, listing: HostListing, from: readonly strin
   };
   const byTcp = [fates.tcp, fates.midstream, fates.invalid];
   return byTcp.includes('accept') && !byTcp.includes('reset') ? { ...answers, own: true } : answers;
+}
+
+/** What becomes of every packet of this kind; `unknown`, too, where they do not all meet the same end. */
+function fateOf(kind: Kind, version: Family, listing: HostListing, from: readonly string[]): Fate {
+  const fates = new Set(
+    PROBES[kind].flatMap((probe) => [
+      ...outcomes(listing, { version, port: UNUSED_PORT, stranger: true, from, ...probe }),
+    ]),
+  );
+  const [only = 'unknown'] = fates;
+  return fates.size > 1 ? 'unknown' : only;
+}
+
+function answerOf(kind: Kind, fate: Fate): Answer | undefined {
+  if (fate === 'unknown') return undefined;
+  // What passes every chain is refused by the kernel itself.
+  return fate === 'accept' ? REFUSING[kind] : fate;
 }
 
 /**

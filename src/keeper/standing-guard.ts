@@ -56,6 +56,11 @@ export class StandingGuard {
     });
   }
 
+  /** What the guard in force was made with: another object each time that this host was asked anew. */
+  get face(): Face {
+    return this.#face;
+  }
+
   /** Does something while nobody installs. */
   inTurn<T>(act: () => Promise<T>): Promise<T> {
     const turn = this.#installing.then(act);

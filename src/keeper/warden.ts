@@ -40,7 +40,7 @@ import { historyOf } from './history-of.ts';
 import { Hooks } from './hooks.ts';
 import { ANOTHER_PREFIX, keepPrefix, withKeptPrefix } from './kept-prefix.ts';
 import { Listening } from './listening.ts';
-import { StandingGuard, type StandingGuardPorts } from './standing-guard.ts';
+import { type Face, StandingGuard, type StandingGuardPorts } from './standing-guard.ts';
 import { Tarpit } from './tarpit.ts';
 import { tarpitSystem } from './tarpit-system.ts';
 import { Visitors } from './visitors.ts';
@@ -169,6 +169,11 @@ export class Warden implements Controlled {
   /** When the watcher last answered, by the monotonic clock: for the watchdog. */
   get watcherAnsweredAt(): number | undefined {
     return this.#ears?.listening.watcherAnsweredAt;
+  }
+
+  /** What closed ports answer, as it was found out when the guard in force was made. */
+  get face(): Face {
+    return this.#guard.face;
   }
 
   async status(): Promise<Status> {

@@ -9,9 +9,11 @@ import { chmodSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Diagnosis } from '../../src/cli/diagnosis.ts';
 import { createTopology, type Host, type Topology, unavailable } from '../support/netns.ts';
 import { type Posternd, sshDoor, startPosternd } from '../support/posternd-host.ts';
+import type { Ended } from '../support/running.ts';
 
 const skip = unavailable('nft');
 const POSTERN = join(import.meta.dirname, '../../bin/postern');
@@ -100,6 +102,45 @@ describe('postern doctor', { skip }, () => {
     ]);
     rmSync(daemon.folder, { recursive: true, force: true });
   });
+
+  for (const driver of ['nftables', 'iptables']) {
+    const missing = unavailable(...(driver === 'iptables' ? ['iptables-restore', 'ipset'] : []));
+    test(`${driver}: a host that drops what it refused when the guard was made, until a reload`, {
+      skip: missing,
+    }, async () => {
+      const input = (policy: string, rule: string): Promise<Ended> =>
+        server.exec(['nft', '-f', '-'], {
+          input: `table inet own\ndelete table inet own
+table inet own { chain input { type filter hook input priority 0; policy ${policy}; tcp dport 22 ${rule}; }; }\n`,
+        });
+      // What is wrong is looked at again sooner.
+      await input('accept', 'drop');
+      const doors = `[firewall]\ndriver = "${driver}"\n${sshDoor('30s')}`;
+      await using daemon = await startPosternd(server, { doors, top: TOP });
+      secret(daemon);
+      const warnings = async () => (await daemon.ask((asked) => asked.status())).warnings;
+      assert.deepEqual(
+        (await warnings()).map((text) => /^Port tcp\/22 .* refuses a granted client/.test(text)),
+        [true],
+      );
+      await input('drop', 'accept');
+      const stale = `What this host answers at unused ports is not what closed ports answer, so a scan sees which are guarded: \
+over IPv4 a SYN gets nothing at unused ports, a reset at closed ones`;
+      const told = `${stale}\nhint: postern reload`;
+      const deadline = performance.now() + 15_000;
+      while ((await warnings()).join() !== told) {
+        assert.ok(performance.now() < deadline, (await warnings()).join());
+        await sleep(200);
+      }
+      const shown = await server.exec([process.execPath, POSTERN, '--config', configOf(daemon), 'status']);
+      assert.ok(shown.stdout.includes(`warning: ${told}\n`), shown.stdout);
+      assert.deepEqual(await complaints(configOf(daemon)), [`warning daemon: ${stale}`]);
+      await daemon.ask((asked) => asked.reload());
+      assert.deepEqual(await warnings(), []);
+      assert.deepEqual(await complaints(configOf(daemon)), []);
+      assert.deepEqual(await warnings(), []);
+    });
+  }
 
   test('secrets that others can read, or change', async () => {
     await using daemon = await startPosternd(server, { doors: sshDoor('30s'), top: TOP });

@@ -38,7 +38,7 @@ async function stage() {
     {
       driver,
       tarpit: new Tarpit({ warn: () => {}, system: tarpitSystem(startCaged), monotonicNow, after }),
-      face: async () => ({ face: 'drop' }),
+      face: async ({ doors }) => ({ face: doors[0]?.name === 'web' ? 'reset' : 'auto' }),
       refill: async () => void done.push('refill'),
       record: ({ type, detail }) => void done.push([type, detail].filter((word) => word !== undefined).join(': ')),
       after,
@@ -81,10 +81,14 @@ test('another configuration that is refused leaves the one that is put back as i
     guard.inTurn(() => guard.replace(configOf('web'))),
     (error) => error instanceof Refusal && /^The firewall refused the new .*: no such chain$/.test(error.message),
   );
+  const first = guard.face;
+  assert.deepEqual(first, { face: 'auto' });
   firewall.refuses = false;
   firewall.lost();
   await nextRound();
+  assert.equal(guard.face, first, 'put back as it was made');
   await guard.inTurn(() => guard.replace(configOf('web')));
+  assert.deepEqual(guard.face, { face: 'reset' });
   firewall.lost();
   await nextRound();
   assert.deepEqual(
