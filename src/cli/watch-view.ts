@@ -1,9 +1,19 @@
-/** What `postern watch` knows, and the lines that it shows of it: doors first, then who probes, knocks on the way, and what happened last. */
+/**
+ * What `postern watch` knows, and the lines that it shows of it: doors first, then who may pass them, who probes, knocks on the way, and what
+ * happened last.
+ */
 
 import type { WireStatus } from '../control/client.ts';
 import type { WireEvent, WireStage, WireStranger } from '../control/wire-event.ts';
 import { LogLines } from './log-lines.ts';
-import { describeDoors, describeObserving, describeTrial, describeWarnings, describeWatcher } from './status.ts';
+import {
+  describeDoors,
+  describeObserving,
+  describeSources,
+  describeTrial,
+  describeWarnings,
+  describeWatcher,
+} from './status.ts';
 import type { Paint } from './terminal.ts';
 import { describeProbing } from './watch-strangers.ts';
 import { alignColumns, clockTime, count, cutTo, harmless, timeLeft, widthOf } from './wording.ts';
@@ -73,6 +83,7 @@ export class WatchView {
     if (status) {
       lines.push(...this.#section(describeDoors(status, this.#paint), Math.max(3, Math.floor(rows * 0.5))));
       lines.push(
+        ...this.#drawAllowed(status, rows),
         ...this.#drawBans(status),
         ...this.#drawProbing(status, rows, wallNow),
         '',
@@ -106,6 +117,15 @@ export class WatchView {
   #section(lines: readonly string[], most: number): readonly string[] {
     if (lines.length <= most) return lines;
     return [...lines.slice(0, most - 1), this.#paint('dim', `and ${lines.length - most + 1} more`)];
+  }
+
+  /** Who gets in without a knock: during a trial, whoever applied it. */
+  #drawAllowed({ allowed }: WireStatus, rows: number): readonly string[] {
+    if (allowed.length === 0) return [];
+    return [
+      '',
+      ...this.#section(describeSources('ALLOWED', allowed, this.#paint), Math.max(3, Math.floor(rows * 0.2))),
+    ];
   }
 
   #drawBans(status: WireStatus): readonly string[] {
@@ -157,7 +177,8 @@ function agedBy(status: WireStatus, elapsed: number): WireStatus {
     ...(status.trial && {
       trial: { ...status.trial, remaining_ms: Math.max(0, status.trial.remaining_ms - elapsed) },
     }),
-    bans: status.bans.map((ban) => ({ ...ban, remaining_ms: left(ban.remaining_ms) ?? 0 })),
+    bans: status.bans.map((ban) => ({ ...ban, remaining_ms: left(ban.remaining_ms) })),
+    allowed: status.allowed.map((pass) => ({ ...pass, remaining_ms: left(pass.remaining_ms) })),
     doors: status.doors.map((door) => ({
       ...door,
       grants: door.grants.map((grant) => ({ ...grant, remaining_ms: left(grant.remaining_ms) })),

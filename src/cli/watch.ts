@@ -125,6 +125,8 @@ const CHANGING = new Set([
   'adopted',
   'banned',
   'unbanned',
+  'allowed',
+  'disallowed',
   'reloaded',
   'restored',
   'applied',

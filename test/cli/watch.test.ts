@@ -7,7 +7,9 @@ import { paintFor } from '../../src/cli/terminal.ts';
 import { ProbingNews } from '../../src/cli/watch-strangers.ts';
 import { WatchView } from '../../src/cli/watch-view.ts';
 import { cutTo, widthOf } from '../../src/cli/wording.ts';
+import type { Status } from '../../src/control/controlled.ts';
 import { wireEntry, wireEvent, wireStranger, wireTime } from '../../src/control/wire-event.ts';
+import type { HistoryEntry } from '../../src/core/history.ts';
 import { controlDaemon } from '../support/control-daemon.ts';
 import { ENTRIES, STATUS, STRANGERS } from '../support/fake-controlled.ts';
 import { FakeTerminal } from '../support/fake-terminal.ts';
@@ -63,6 +65,52 @@ test('`WatchView` counts grants down by itself, and never below nothing', () => 
   view.hearStatus(STATUS, 0);
   assert.match(draw(view, 20_000), /192\.0\.2\.7 +5s /);
   assert.match(draw(view, 90_000), /192\.0\.2\.7 +0s /);
+});
+
+test('`WatchView` shows who gets in without a knock, and counts that down, too', () => {
+  const view = new WatchView(plain);
+  view.hearStatus(
+    {
+      ...STATUS,
+      bans: [{ source: '198.51.100.66', remaining_ms: null, via: 'hand' }],
+      allowed: [
+        { source: '192.0.2.50', remaining_ms: 61_000, via: 'hand', user: 'alice' },
+        { source: '2001:db8:9::', prefix: 64, remaining_ms: null, via: 'hand' },
+      ],
+      trial: { file: '/etc/postern/postern.toml', remaining_ms: 31_000 },
+    },
+    0,
+  );
+  const section = (now: number, rows = 40): string[] => {
+    const lines = draw(view, now, { columns: 120, rows }).split('\n');
+    return lines.slice(lines.findIndex((line) => line.startsWith('web')) + 1).slice(0, 7);
+  };
+  assert.deepEqual(section(1000), [
+    '',
+    'ALLOWED          LEFT      BY',
+    '192.0.2.50       1m 00s    hand (alice)',
+    '2001:db8:9::/64  no limit  hand',
+    '',
+    'banned: 1 source',
+    '',
+  ]);
+  assert.equal(section(21_000)[2], '192.0.2.50       40s       hand (alice)');
+  assert.equal(section(90_000)[2], '192.0.2.50       0s        hand (alice)');
+  assert.match(draw(view, 90_000, { columns: 120, rows: 40 }), /198\.51\.100\.66 .* no limit +hand/);
+});
+
+test('`WatchView` leaves room for the rest however many are allowed', () => {
+  const view = new WatchView(plain);
+  const allowed = Array.from({ length: 5000 }, (_, i) => ({
+    source: `10.0.${i >> 8}.${i & 255}`,
+    remaining_ms: 1000,
+    via: 'hand' as const,
+  }));
+  view.hearStatus({ ...STATUS, allowed }, 0);
+  const lines = draw(view, 0, { columns: 80, rows: 40 }).split('\n');
+  assert.equal(lines.length, 40);
+  assert.ok(lines.includes('10.0.0.5     1s    hand'), lines.join('\n'));
+  assert.ok(lines.includes('and 4994 more') && lines.includes('NOBODY KNOCKS'));
 });
 
 test('`WatchView` shows who probes and who is banned, the worst first, with the time that is left', () => {
@@ -188,6 +236,25 @@ for (const [name, stop] of [
     assert.ok(terminal.out.endsWith(LEFT));
   });
 }
+
+test('`postern watch` shows at once who is allowed from now on', async () => {
+  let allowed: Status['allowed'] = [];
+  await using at = await controlDaemon({ status: async () => ({ ...STATUS, allowed }) });
+  const terminal = new FakeTerminal({ columns: 80, rows: 24 });
+  const ended = at.runAt(terminal, 'watch');
+  await terminal.waitFor(/192\.0\.2\.7/);
+  assert.doesNotMatch(terminal.out, /ALLOWED/);
+  allowed = [{ source: '192.0.2.50', remaining_ms: 60_000, via: 'hand' }];
+  const entry: HistoryEntry = { id: 5, time: NOON, type: 'allowed', source: '192.0.2.50', via: 'hand' };
+  at.daemon.happen({ kind: 'history', entry });
+  await terminal.waitFor(/ALLOWED/);
+  allowed = [];
+  const shown = terminal.out.length;
+  at.daemon.happen({ kind: 'history', entry: { ...entry, id: 6, type: 'disallowed' } });
+  await terminal.waitFor(/\[8;1H\S*banned/, shown);
+  terminal.press('q');
+  assert.equal(await ended, 0);
+});
 
 test('`postern watch` waits for a daemon that went away', async () => {
   await using at = await controlDaemon();
