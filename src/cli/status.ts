@@ -67,7 +67,8 @@ export function describeTrial({ file, remaining_ms }: NonNullable<WireStatus['tr
   return `${paint('yellow', 'on trial')} for another ${timeLeft(remaining_ms)}: ${command} keeps it, else what was before is back`;
 }
 
-function describeSources(head: string, sources: readonly WireSource[], paint: Paint): readonly string[] {
+/** Who is banned, or may pass; the head says which. */
+export function describeSources(head: string, sources: readonly WireSource[], paint: Paint): readonly string[] {
   const rows = sources.map(({ remaining_ms, via, user, reason, ...place }) => [
     placeText(place),
     timeLeft(remaining_ms),

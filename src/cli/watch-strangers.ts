@@ -7,7 +7,7 @@ import type { WireSource } from '../control/client.ts';
 import type { EventType, WireStranger } from '../control/wire-event.ts';
 import { describeTouched } from './attackers.ts';
 import type { Paint } from './terminal.ts';
-import { alignColumns, clockTime, count, harmless, localTime, placeText, timeLeft } from './wording.ts';
+import { alignColumns, clockTime, count, harmless, isRecent, localTime, placeText, timeLeft } from './wording.ts';
 
 /** How many are asked for: more than any window shows. */
 export const WORST = 20;
@@ -23,7 +23,6 @@ export const PROBING: ReadonlySet<EventType | 'skipped'> = new Set([
   'unbanned',
 ] as const);
 
-const DAY = 86_400_000;
 const MOST_TOLD = 4096;
 
 /** The worst first, then who is banned without having done anything; no lines when there is nobody. */
@@ -102,5 +101,5 @@ function describeDeeds({ traps, closed, scans, failed, denied, unused }: WireStr
 /** The time of today, else the day. */
 function shortTime(time: string, wallNow: number): string {
   const moment = Date.parse(time);
-  return Math.abs(wallNow - moment) < DAY ? clockTime(moment) : localTime(moment).slice(0, 10);
+  return isRecent(moment, wallNow) ? clockTime(moment) : localTime(moment).slice(0, 10);
 }

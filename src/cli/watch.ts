@@ -16,7 +16,7 @@ import { Screen } from './screen.ts';
 import { describeStatus } from './status.ts';
 import { type Paint, paintFor, type Terminal } from './terminal.ts';
 import { describeProbing, PROBING, ProbingNews, printProbing, WORST } from './watch-strangers.ts';
-import { WatchView } from './watch-view.ts';
+import { RECALLED, WatchView } from './watch-view.ts';
 
 export function addWatch(program: Command, end: (status: number) => void, terminal: Terminal): void {
   controlCommand(program, 'watch')
@@ -73,7 +73,7 @@ async function watchPlainly(client: ControlClient, terminal: Terminal): Promise<
   let early: WireEvent[] | undefined = [];
   const news = new ProbingNews();
   const looking = soon(async () => {
-    for (const stranger of news.hear(await strangersOf(client))) print(printProbing(stranger, paint));
+    for (const stranger of news.hear(await orNothing(client.attackers(WORST)))) print(printProbing(stranger, paint));
   }, STRANGERS_SOON);
   await client.follow({}, (event) => {
     if (PROBING.has(event.type)) looking.ask();
@@ -94,10 +94,10 @@ async function watchPlainly(client: ControlClient, terminal: Terminal): Promise<
   return 1;
 }
 
-/** Of those who probe; nobody, where the connection has ended: that is told elsewhere. */
-async function strangersOf(client: ControlClient): Promise<readonly WireStranger[]> {
+/** What was asked for; nothing, where the daemon fails at it or the connection has ended: that is told elsewhere. */
+async function orNothing<T>(asked: Promise<readonly T[]>): Promise<readonly T[]> {
   try {
-    return await client.attackers(WORST);
+    return await asked;
   } catch (error) {
     if (!(error instanceof ControlError)) throw error;
     return [];
@@ -125,6 +125,8 @@ const CHANGING = new Set([
   'adopted',
   'banned',
   'unbanned',
+  'allowed',
+  'disallowed',
   'reloaded',
   'restored',
   'applied',
@@ -191,13 +193,23 @@ async function attend(client: ControlClient, view: WatchView, draws: () => void)
   const refreshing = soon(refresh, STATUS_SOON);
   const looking = soon(refresh, STRANGERS_SOON);
   const timer = setInterval(refresh, STATUS_EVERY);
+  // What happens before the past is told waits for it.
+  let early: WireEvent[] | undefined = [];
+  const hear = (event: WireEvent): void => {
+    if (early) return void early.push(event);
+    view.hearEvent(event, monotonicNow());
+    draws();
+  };
   try {
     await client.follow({}, (event) => {
-      view.hearEvent(event, monotonicNow());
       if (CHANGING.has(event.type)) refreshing.ask();
       else if (PROBING.has(event.type)) looking.ask();
-      draws();
+      hear(event);
     });
+    view.hearPast(await orNothing(client.log({ limit: RECALLED })));
+    const heard = early;
+    early = undefined;
+    heard.forEach(hear);
     await refresh();
     await client.ended;
   } catch (error) {

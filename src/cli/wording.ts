@@ -2,6 +2,8 @@
 
 import { stripVTControlCharacters } from 'node:util';
 
+const DAY = 86_400_000;
+
 /** Rows of cells as lines, columns two blanks apart, without blanks at the end. Cells may be painted. */
 export function alignColumns(rows: readonly (readonly string[])[]): readonly string[] {
   const widths: number[] = [];
@@ -67,6 +69,11 @@ export function localTime(moment: number): string {
 export function clockTime(moment: number): string {
   const at = new Date(moment);
   return [at.getHours(), at.getMinutes(), at.getSeconds()].map((value) => String(value).padStart(2, '0')).join(':');
+}
+
+/** Does the time of day alone say when it was? */
+export function isRecent(moment: number, wallNow: number): boolean {
+  return Math.abs(wallNow - moment) < DAY;
 }
 
 export function count(number: number, thing: string): string {

@@ -96,7 +96,10 @@ export class Attackers {
     return this.#entries.size;
   }
 
-  /** What a source touched; `closed` ports are its own affair when it has a grant, and then left out by the caller. */
+  /**
+   * What a source touched; `closed` ports are its own affair when it has a grant, and then left out by the caller. Not to be called where
+   * nothing is left: whoever is told of here is listed.
+   */
   touched({ source, traps, closed, unused, ports, distinct }: Sighting, now: number): Verdict {
     const entry = this.#entry(source, now);
     entry.traps += traps;

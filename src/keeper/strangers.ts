@@ -104,6 +104,8 @@ export class Strangers {
     const open = this.#ports.grantsOf(source);
     // A door may have been tried before its grant began, or another door's port: that is no stranger's deed either.
     const closed = open.length > 0 ? 0 : sighting.closed;
+    // Where nothing is left, nobody did anything: who came in through his door has no place among those who probe.
+    if (sighting.traps + closed + sighting.unused === 0) return;
     const wallNow = this.#ports.wallNow();
     const verdict = this.#attackers.touched({ ...sighting, source, closed }, wallNow);
     this.#tell({ ...sighting, closed }, verdict);

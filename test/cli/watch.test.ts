@@ -7,7 +7,9 @@ import { paintFor } from '../../src/cli/terminal.ts';
 import { ProbingNews } from '../../src/cli/watch-strangers.ts';
 import { WatchView } from '../../src/cli/watch-view.ts';
 import { cutTo, widthOf } from '../../src/cli/wording.ts';
+import type { LogQuery, Status } from '../../src/control/controlled.ts';
 import { wireEntry, wireEvent, wireStranger, wireTime } from '../../src/control/wire-event.ts';
+import type { HistoryEntry } from '../../src/core/history.ts';
 import { controlDaemon } from '../support/control-daemon.ts';
 import { ENTRIES, STATUS, STRANGERS } from '../support/fake-controlled.ts';
 import { FakeTerminal } from '../support/fake-terminal.ts';
@@ -65,6 +67,52 @@ test('`WatchView` counts grants down by itself, and never below nothing', () => 
   assert.match(draw(view, 90_000), /192\.0\.2\.7 +0s /);
 });
 
+test('`WatchView` shows who gets in without a knock, and counts that down, too', () => {
+  const view = new WatchView(plain);
+  view.hearStatus(
+    {
+      ...STATUS,
+      bans: [{ source: '198.51.100.66', remaining_ms: null, via: 'hand' }],
+      allowed: [
+        { source: '192.0.2.50', remaining_ms: 61_000, via: 'hand', user: 'alice' },
+        { source: '2001:db8:9::', prefix: 64, remaining_ms: null, via: 'hand' },
+      ],
+      trial: { file: '/etc/postern/postern.toml', remaining_ms: 31_000 },
+    },
+    0,
+  );
+  const section = (now: number, rows = 40): string[] => {
+    const lines = draw(view, now, { columns: 120, rows }).split('\n');
+    return lines.slice(lines.findIndex((line) => line.startsWith('web')) + 1).slice(0, 7);
+  };
+  assert.deepEqual(section(1000), [
+    '',
+    'ALLOWED          LEFT      BY',
+    '192.0.2.50       1m 00s    hand (alice)',
+    '2001:db8:9::/64  no limit  hand',
+    '',
+    'banned: 1 source',
+    '',
+  ]);
+  assert.equal(section(21_000)[2], '192.0.2.50       40s       hand (alice)');
+  assert.equal(section(90_000)[2], '192.0.2.50       0s        hand (alice)');
+  assert.match(draw(view, 90_000, { columns: 120, rows: 40 }), /198\.51\.100\.66 .* no limit +hand/);
+});
+
+test('`WatchView` leaves room for the rest however many are allowed', () => {
+  const view = new WatchView(plain);
+  const allowed = Array.from({ length: 5000 }, (_, i) => ({
+    source: `10.0.${i >> 8}.${i & 255}`,
+    remaining_ms: 1000,
+    via: 'hand' as const,
+  }));
+  view.hearStatus({ ...STATUS, allowed }, 0);
+  const lines = draw(view, 0, { columns: 80, rows: 40 }).split('\n');
+  assert.equal(lines.length, 40);
+  assert.ok(lines.includes('10.0.0.5     1s    hand'), lines.join('\n'));
+  assert.ok(lines.includes('and 4994 more') && lines.includes('NOBODY KNOCKS'));
+});
+
 test('`WatchView` shows who probes and who is banned, the worst first, with the time that is left', () => {
   const view = new WatchView(plain);
   view.hearStatus(
@@ -108,6 +156,46 @@ test('`WatchView` forgets a knock when its door opens, it fails, or nothing more
   assert.doesNotMatch(draw(view, 60_000), /192\.0\.2\.(7|9) +ssh +●/);
   assert.match(draw(view, 60_000), /192\.0\.2\.11 +ssh +●/);
   assert.match(draw(view, 60_001), /NOBODY KNOCKS/);
+});
+
+test('`WatchView` knows what happened before it began, and has nothing twice', () => {
+  const view = new WatchView(plain);
+  const entries = ENTRIES.map(wireEntry);
+  const latest = (wallNow = NOON): string[] => {
+    const lines = view.draw({ columns: 120, rows: 40 }, 0, wallNow).map((line) => line.trimEnd());
+    return lines.slice(lines.indexOf('LATEST') + 1).filter((line) => /^\d|^skipped/.test(line));
+  };
+  view.hearStatus(STATUS, 0);
+  view.hearPast(entries.slice(0, 3));
+  const past = ['12:00:00  started', '12:00:01  opened    ssh   192.0.2.7    by knock'];
+  const failed = '12:00:02  failed    ssh   192.0.2.9    strays';
+  const expired = '12:00:31  expired   ssh   192.0.2.7    by knock';
+  assert.deepEqual(latest(), [...past, failed]);
+
+  // Told of while the past was asked for: it is there already, and its knock is over all the same.
+  view.hearEvent(stage('192.0.2.9', 2), 0);
+  view.hearEvent(entries[2]!, 0);
+  view.hearEvent({ type: 'skipped', time: entries[2]!.time, count: 7 }, 0);
+  view.hearEvent(entries[3]!, 0);
+  const skipped = '12:00:02  skipped                      7 events left out: too many at once';
+  assert.deepEqual(latest(), [...past, failed, skipped, expired]);
+  assert.match(draw(view, 0), /NOBODY KNOCKS/);
+
+  // Another connection tells of all that once more, and of what it alone knows.
+  const stopped = { ...entries[0]!, id: 5, time: wireTime(NOON + 60_000), type: 'stopped' } as const;
+  view.hearPast([...entries, stopped]);
+  assert.deepEqual(latest(), [...past, failed, skipped, expired, '12:01:00  stopped']);
+
+  // A daemon that keeps nothing, with the clock set back: its numbers begin anew.
+  view.hearPast([{ ...entries[0]!, time: wireTime(NOON - 1000) }]);
+  view.hearEvent({ ...entries[1]!, time: wireTime(NOON) }, 0);
+  assert.deepEqual(latest().slice(5), [
+    '12:01:00  stopped',
+    '11:59:59  started',
+    '12:00:00  opened    ssh   192.0.2.7    by knock',
+  ]);
+
+  assert.equal(latest(NOON + 86_400_000)[0], '2030-01-31 12:00:00  started');
 });
 
 test('`WatchView` keeps its bounds however much comes, and says what it leaves out', () => {
@@ -188,6 +276,72 @@ for (const [name, stop] of [
     assert.ok(terminal.out.endsWith(LEFT));
   });
 }
+
+test('`postern watch` shows at once who is allowed from now on', async () => {
+  let allowed: Status['allowed'] = [];
+  await using at = await controlDaemon({ status: async () => ({ ...STATUS, allowed }) });
+  const terminal = new FakeTerminal({ columns: 80, rows: 24 });
+  const ended = at.runAt(terminal, 'watch');
+  await terminal.waitFor(/192\.0\.2\.7/);
+  assert.doesNotMatch(terminal.out, /ALLOWED/);
+  allowed = [{ source: '192.0.2.50', remaining_ms: 60_000, via: 'hand' }];
+  const entry: HistoryEntry = { id: 5, time: NOON, type: 'allowed', source: '192.0.2.50', via: 'hand' };
+  at.daemon.happen({ kind: 'history', entry });
+  await terminal.waitFor(/ALLOWED/);
+  allowed = [];
+  const shown = terminal.out.length;
+  at.daemon.happen({ kind: 'history', entry: { ...entry, id: 6, type: 'disallowed' } });
+  await terminal.waitFor(/\[8;1H\S*banned/, shown);
+  terminal.press('q');
+  assert.equal(await ended, 0);
+});
+
+test('`postern watch` begins with what happened last, and says nothing twice, after a new connection either', async () => {
+  await using at = await controlDaemon({
+    log: async (query) => {
+      asked.push(query);
+      at.daemon.happen({ kind: 'history', entry: ENTRIES[3]! });
+      if (asked.length === 2) at.daemon.happen({ kind: 'history', entry: { id: 5, time: NOON, type: 'reloaded' } });
+      return ENTRIES;
+    },
+  });
+  const asked: LogQuery[] = [];
+  const terminal = new FakeTerminal({ columns: 120, rows: 40 });
+  const ended = at.runAt(terminal, 'watch');
+  await terminal.waitFor(/expired/);
+  /** Types of events, as a window that is drawn anew shows them. */
+  const shown = async (): Promise<readonly string[]> => {
+    const from = terminal.out.length;
+    terminal.resize(120, 40);
+    await terminal.waitFor(/q quits/, from);
+    return [...terminal.out.slice(from).matchAll(/started|opened|failed|expired|reloaded/g)].map(([type]) => type);
+  };
+  assert.deepEqual(await shown(), ['started', 'opened', 'failed', 'expired']);
+  await at.stop();
+  await terminal.waitFor(/The daemon is gone/);
+  await at.start();
+  await terminal.waitFor(/reloaded/);
+  assert.deepEqual(await shown(), ['started', 'opened', 'failed', 'expired', 'reloaded']);
+  assert.deepEqual(asked, [{ limit: 100 }, { limit: 100 }]);
+  terminal.press('q');
+  assert.equal(await ended, 0);
+});
+
+test('`postern watch` goes on where the past can not be told', async () => {
+  await using at = await controlDaemon({
+    log: async () => {
+      throw new Error('the disk fails');
+    },
+  });
+  const terminal = new FakeTerminal({ columns: 80, rows: 24 });
+  const ended = at.runAt(terminal, 'watch');
+  await terminal.waitFor(/192\.0\.2\.7/);
+  at.daemon.happen({ kind: 'history', entry: ENTRIES[2]! });
+  await terminal.waitFor(/strays/);
+  assert.doesNotMatch(terminal.out, /The daemon is gone/);
+  terminal.press('q');
+  assert.equal(await ended, 0);
+});
 
 test('`postern watch` waits for a daemon that went away', async () => {
   await using at = await controlDaemon();

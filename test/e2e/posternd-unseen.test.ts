@@ -104,6 +104,8 @@ describe('what is no connection', { concurrency: true }, () => {
         (await events(ALICE)).filter((event) => event.startsWith('refused')),
         [],
       );
+      const listed = (await daemon.ask((control) => control.attackers(100))).map(({ source }) => source);
+      assert.deepEqual([listed.includes(MALLORY), listed.includes(ALICE)], [true, false]);
       await session.end();
     });
   }

@@ -204,6 +204,39 @@ describe('strangers', () => {
     assert.ok(told().every((line) => line.startsWith('trapped')));
   });
 
+  test('who has a grant is not even listed for the ports of doors, however many; for anything else he is', async () => {
+    const { grants, strangers, told, touch } = stage();
+    grants.set(printAddress(HONEST), ['ssh']);
+    await touch(HONEST, TRY);
+    await touch(HONEST, { closed: 12, ports: TRY.ports, distinct: 12 });
+    assert.deepEqual([strangers.list(9), told()], [[], []]);
+    await touch(HONEST, { closed: 3, unused: 1, ports: [...TRY.ports, { protocol: 'tcp', port: 81 }], distinct: 2 });
+    const listed = () =>
+      strangers.list(9).map(({ closed, unused, distinct, scans }) => [closed, unused, distinct, scans]);
+    assert.deepEqual([listed(), told()], [[[0, 1, 2, 0]], []]);
+    await touch(HONEST, { closed: 9, unused: 9, distinct: 20 });
+    assert.deepEqual([listed(), told()], [[[0, 10, 20, 2]], ['scanned 192.0.2.7 20 ports']]);
+  });
+
+  test('a door that opens to him does not take away what somebody did before, nor add to it', async () => {
+    const { clock, grants, strangers, touch } = stage();
+    await touch(HONEST, TRY);
+    const before = strangers.list(9).map(({ points: _, ...deeds }) => deeds);
+    grants.set(printAddress(HONEST), ['ssh']);
+    clock.advance(1000);
+    await touch(HONEST, { closed: 1, ports: [{ protocol: 'tcp', port: 8000 }], distinct: 2 });
+    assert.deepEqual(
+      strangers.list(9).map(({ points: _, ...deeds }) => deeds),
+      before,
+    );
+    grants.clear();
+    await touch(HONEST, TRY);
+    assert.deepEqual(
+      strangers.list(9).map(({ closed, since, last }) => [closed, last - since]),
+      [[2, 1000]],
+    );
+  });
+
   test('an address of the link is never banned: its network has the router in it', async () => {
     const { bans, touch, strangers } = stage();
     for (let count = 0; count < 20; count += 1) await touch(address('fe80::dead'), TRAP);
