@@ -4,6 +4,7 @@
  * send-streams.ts sends.
  */
 
+import { REFUSING } from '../src/firewall/answers.ts';
 import { guardRules } from '../src/firewall/nft-rules.ts';
 import { doorPolicy, guardOf } from '../test/support/firewall-contract.ts';
 import type { Host } from '../test/support/netns.ts';
@@ -36,8 +37,12 @@ const RULES: Readonly<Record<Setting, string>> = {
   }
 }
 `,
+  // As it is on a host without rules of its own.
   table: guardRules(
-    guardOf(Array.from({ length: DOORS }, (_, index) => doorPolicy(`door${index}`, [`tcp/${2201 + index}`]))),
+    guardOf(
+      Array.from({ length: DOORS }, (_, index) => doorPolicy(`door${index}`, [`tcp/${2201 + index}`])),
+      { face: 'auto', closed: { 4: REFUSING, 6: REFUSING }, labels: { upperHalf: false } },
+    ),
   ),
 };
 
