@@ -84,6 +84,58 @@ describe('attackers', () => {
     assert.equal(points(60_000), 0);
   });
 
+  test('another pace of forgetting counts from the day it was set, and not before', () => {
+    const attackers = new Attackers({ seed: SEED }, LEAK);
+    const points = (now: number): number => attackers.list(1, now)[0]!.points;
+    attackers.touched(sighting({ traps: 2 }), 0);
+    attackers.configure({ limit: 1, within: 10_000 }, 2000);
+    assert.deepEqual([points(2000), points(12_000)], [8, 7]);
+  });
+
+  test('each packet to an unused port is counted, each port once, and of either protocol', () => {
+    const attackers = new Attackers({ seed: SEED }, LEAK);
+    const ports = [
+      { protocol: 'tcp', port: 53 },
+      { protocol: 'udp', port: 53 },
+      { protocol: 'tcp', port: 53 },
+      { protocol: 'tcp', port: 80 },
+    ] as const;
+    for (let time = 0; time < 2; time += 1) attackers.touched(sighting({ unused: 4, ports, distinct: 3 }), time);
+    const [{ unused, ports: known, distinct } = assert.fail()] = attackers.list(1, 2);
+    assert.deepEqual([unused, distinct], [8, 3]);
+    assert.deepEqual(
+      known.map(({ protocol, port }) => `${protocol}/${port}`),
+      ['tcp/53', 'udp/53', 'tcp/80'],
+    );
+  });
+
+  test('of those who did least the one gives way who was quiet longest, wherever he stands', () => {
+    for (let quiet = 0; quiet < 4; quiet += 1) {
+      const attackers = new Attackers({ seed: SEED, capacity: 4 }, LEAK);
+      for (let who = 0; who < 4; who += 1)
+        attackers.touched(sighting({ source: ipv4(who + 1), unused: 2 }), who === quiet ? 10 : 20 + who);
+      // More weight stays, though it was quiet longer.
+      attackers.touched(sighting({ source: ipv4(((quiet + 1) % 4) + 1), unused: 5 }), 5);
+      attackers.touched(sighting({ source: ipv4(9), unused: 1 }), 30);
+      const stays = [1, 2, 3, 4, 9].filter((who) => attackers.get(ipv4(who)) !== undefined);
+      assert.deepEqual(
+        stays,
+        [1, 2, 3, 4, 9].filter((who) => who !== quiet + 1),
+      );
+    }
+  });
+
+  test('whose right knocks were not admitted weighs as much as he did', () => {
+    const attackers = new Attackers({ seed: SEED, capacity: 2 }, LEAK);
+    for (let time = 0; time < 3; time += 1) attackers.denied(ipv4(1), 'ssh', time);
+    attackers.touched(sighting({ source: ipv4(2), unused: 2 }), 10);
+    attackers.touched(sighting({ source: ipv4(3), unused: 1 }), 11);
+    assert.deepEqual(
+      [1, 2, 3].map((who) => attackers.get(ipv4(who)) !== undefined),
+      [true, false, true],
+    );
+  });
+
   test('says who it was, since when, and what was touched', () => {
     const attackers = new Attackers({ seed: SEED }, LEAK);
     attackers.touched(sighting({ traps: 1, ports: tcpPorts(23, 1) }), 1000);
