@@ -96,10 +96,12 @@ async function tryOut(proposal: Proposal, { terminal, within, knock }: Wanted): 
   for (const doubt of doubts.filter((each) => !proposal.complaints.includes(each)))
     stderr.write(`warning: ${harmless(doubt)}\n`);
   const guest = await letPeerIn(proposal, time, terminal);
-  const confirm = `open a new session, and there: ${posternCommand(proposal.shown, 'confirm')}`;
+  // Where that will be typed, relative paths lead elsewhere.
+  const { file } = proposal;
+  const confirm = `open a new session, and there: ${posternCommand(file, 'confirm')}`;
   const how =
     knock === undefined
-      ? `Knock (postern show DOOR says how), ${confirm}`
+      ? `Knock (${posternCommand(file, 'show DOOR')} says how), ${confirm}`
       : `From another machine:\n\n  ${knock}\n\nthen ${confirm}`;
   stdout.write(`In force for ${within}. ${how}\n`);
   if (guest !== undefined)

@@ -1,9 +1,10 @@
 /** The frame of every command that talks to the daemon: its options, the connection, and what is said when it fails. */
 
 import { type Command, Option } from 'commander';
+import { parsePosternToml } from '../config/postern-toml.ts';
 import { type ControlClient, ControlError, connectControl } from '../control/client.ts';
 import { readStanding } from '../store/pending-change.ts';
-import { runningSocket, socketOf, socketOrigin, stateOf } from './daemon-socket.ts';
+import { DEFAULT_CONFIG, runningDaemon, runningSocket, socketOf, socketOrigin, stateOf } from './daemon-socket.ts';
 import type { Terminal } from './terminal.ts';
 import { harmless } from './wording.ts';
 
@@ -37,34 +38,47 @@ export async function ask(
     // A daemon that listens elsewhere is the one that is to be asked.
     const status = isNobodyThere && runningSocket() === undefined ? alone() : undefined;
     if (status !== undefined) return status;
-    complain(terminal, isNobodyThere ? withOrigin(error, command) : error);
+    complain(terminal, isNobodyThere ? withLegacy(error, command) : error);
     return 1;
   }
 }
 
 /** With the socket that was tried, and why it was that one; the hint is where a daemon does listen, if that is known. */
 export function withOrigin({ problem, message, hint }: ControlError, command: Command): ControlError {
+  const pid = runningDaemon();
+  const where = socketOrigin(command);
+  if (pid === undefined) return new ControlError(problem, `${message} (${where})`, hint);
   const running = runningSocket();
-  if (running === undefined && leftGuard(command))
-    return new ControlError(
-      problem,
-      `${message} (${socketOrigin(command)}): what it closed stays closed, and nobody hears a knock`,
-      OPEN_ALL,
-    );
+  if (running === undefined) {
+    const silent = `posternd (pid ${pid}) guards this host, and does not listen there (${where})`;
+    return new ControlError(problem, silent, 'It may be starting: ask again in a moment; else its log says why');
+  }
   const elsewhere = `A daemon listens at ${running}, as its configuration said when it started: postern --socket ${running} ${command.name()} ... ([state] dir and [control] socket change with its next start)`;
-  return new ControlError(problem, `${message} (${socketOrigin(command)})`, running === undefined ? hint : elsewhere);
+  return new ControlError(problem, `${message} (${where})`, elsewhere);
 }
 
-const OPEN_ALL =
-  'Start posternd (--config FILE); or have nothing closed any more: nft delete table inet postern (other firewalls: doc/firewalls.md)';
+/** The same, and what a daemon that died may have left. */
+function withLegacy(error: ControlError, command: Command): ControlError {
+  const { problem, message, hint } = withOrigin(error, command);
+  const driver = runningDaemon() === undefined ? leftGuard(command) : undefined;
+  if (driver === undefined) return new ControlError(problem, message, hint);
+  const how = driver === 'nftables' ? 'nft delete table inet postern' : `see doc/firewalls.md for ${driver}`;
+  return new ControlError(
+    problem,
+    `${message}: what it closed may be closed still, and nobody hears a knock`,
+    `Start posternd (--config FILE); or have nothing closed any more: ${how}`,
+  );
+}
 
-/** Did a daemon die and leave its guard? Only root can see that. */
-function leftGuard(command: Command): boolean {
+/** The driver of the guard that stands without a daemon, for all that is known. Only root can see that. */
+function leftGuard(command: Command): string | undefined {
   try {
     const where = stateOf(command);
-    return where !== undefined && readStanding(where.state) !== undefined;
+    const text = where && readStanding(where.state);
+    const left = text === undefined ? undefined : parsePosternToml(text, { file: DEFAULT_CONFIG, directory: '/' });
+    return left?.ok && left.config.mode !== 'observe' ? left.config.firewall.driver : undefined;
   } catch (error) {
-    if (error instanceof ControlError) return false;
+    if (error instanceof ControlError) return undefined;
     throw error;
   }
 }

@@ -12,9 +12,10 @@ import { preflight } from '../firewall/preflight.ts';
 import { CAP_NET_ADMIN, hasCapability } from '../platform/capabilities.ts';
 import { interfaceNames } from '../platform/interfaces.ts';
 import { DEFAULT_CONFIG, KNOCKD_CONFIG, usualConfig } from './daemon-socket.ts';
+import { hintForMissing } from './first-file.ts';
 import { splitInterfaces } from './knockd-settings.ts';
 import { absolute, loadKnockdConf } from './load-knockd-conf.ts';
-import { isPosternToml, loadPosternToml } from './load-postern-toml.ts';
+import { isPosternToml, type LoadedToml, loadPosternToml } from './load-postern-toml.ts';
 import { judgeState } from './state-lint.ts';
 import { paintFor, type Terminal } from './terminal.ts';
 import { count } from './wording.ts';
@@ -49,7 +50,13 @@ export function addCheck(program: Command, end: (status: number) => void, termin
       ];
       const problems = [...loaded.problems, ...host];
       if (options.json) stdout.write(`${JSON.stringify(problems)}\n`);
-      else for (const line of [...loaded.complaints, ...host.map(printProblem)]) stderr.write(`${line}\n`);
+      else
+        for (const line of [
+          ...loaded.complaints,
+          ...(isNative ? hintForMissing(loaded as LoadedToml, file) : []),
+          ...host.map(printProblem),
+        ])
+          stderr.write(`${line}\n`);
       if (!loaded.config) return end(1);
       if (options.strict && host.length > 0) {
         stderr.write(`${file}: refused because of its warnings (--strict)\n`);

@@ -39,11 +39,17 @@ export function socketOrigin(command: Command): string {
   return socketOf(command) === DEFAULT_SOCKET ? `the usual one: ${file} names no other` : `the one of ${file}`;
 }
 
-/** Where the daemon that guards this host listens, whatever a file says that was changed since it began; only root can see that. */
-export function runningSocket(): string | undefined {
+/** The daemon that guards this host, as far as only root can see it. */
+export function runningDaemon(): number | undefined {
   const file = guardLock();
   const holder = file === undefined ? undefined : holderOf(file);
-  return holder?.role === 'daemon' ? socketsOf(holder.pid)[0] : undefined;
+  return holder?.role === 'daemon' ? holder.pid : undefined;
+}
+
+/** Where it listens, whatever a file says that was changed since it began. Nowhere yet, while it starts. */
+export function runningSocket(): string | undefined {
+  const pid = runningDaemon();
+  return pid === undefined ? undefined : socketsOf(pid)[0];
 }
 
 /** Throws a `ControlError` that says why it cannot be told. */

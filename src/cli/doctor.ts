@@ -162,7 +162,7 @@ function* configuration({ shown, file, loaded }: Patient): Generator<Diagnosis> 
     const words = shown === DEFAULT_CONFIG ? 'postern doctor' : `postern --config ${shown} doctor`;
     return yield broken('configuration', complaints.join(' '), `It is for root to read: sudo ${words}`);
   }
-  const [why = ''] = complaints.join(' ').split('\nhint: ');
+  const why = complaints.join(' ');
   // "postern check" without a file looks there.
   const instead = shown === DEFAULT_CONFIG && usualConfig() !== shown ? usualConfig() : undefined;
   const rejected = rejectedFile(shown);

@@ -9,7 +9,7 @@ import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { renderUnicodeCompact } from 'uqr';
 import { generateSequence } from '../config/generated-sequence.ts';
-import { parsePorts, portsMeant } from '../config/ports.ts';
+import { holdsPort, parsePorts, portsMeant } from '../config/ports.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
 import type { Problem } from '../config/problem.ts';
 import { printToml } from '../config/reading.ts';
@@ -102,7 +102,8 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   const ssh = sshPortsOf(terminal, found);
   const usual = usualChoices(options, terminal, ssh);
   const chosen = options.yes || !terminal.question ? usual : await askFor(usual, ssh, terminal.question, stderr);
-  const steps = randomSteps(chosen.protect);
+  const steps = stepsBeside(chosen.protect);
+  if (!steps) return refuse(NO_PORTS.message, NO_PORTS.hint);
   const text = printConfig(chosen, steps, options.state === undefined ? undefined : absolute(options.state));
   const problems = problemsOf(text, config);
   if (problems.length > 0) {
@@ -180,7 +181,7 @@ function readProtected(text: string, before: readonly string[] = []): readonly s
   return [...before, ports];
 }
 
-/** Asks again for what cannot be used; Ctrl-C is the way out. */
+/** Asks again for what cannot be used; Ctrl-C is the way out. Each answer is judged by itself, and all of them together by who calls. */
 async function askFor(
   usual: Choices,
   ssh: readonly number[],
@@ -190,30 +191,35 @@ async function askFor(
   let chosen = usual;
   const ask = async (text: string, standard: string, choose: (answer: string) => Partial<Choices>): Promise<void> => {
     for (;;) {
-      const answer = (await question(`${text} [${standard}]: `)).trim() || standard;
-      const tried = { ...chosen, ...choose(answer) };
-      const problems = problemsOf(printConfig(tried, randomSteps(tried.protect)), DEFAULT_CONFIG);
+      const answer = choose((await question(`${text} [${standard}]: `)).trim() || standard);
+      const steps = stepsBeside(answer.protect ?? HARMLESS.protect);
+      const problems = steps ? problemsOf(printConfig({ ...HARMLESS, ...answer }, steps), DEFAULT_CONFIG) : [NO_PORTS];
       if (problems.length === 0) {
-        chosen = tried;
+        chosen = { ...chosen, ...answer };
         return;
       }
       stderr.write(printProblems(problems));
     }
   };
   await ask('Where do knocks come in?', usual.interfaces.join(' '), (faces) => ({ interfaces: split(faces) }));
-  await ask('Which ports disappear?', usual.protect.join(' '), (ports) =>
-    withName({ ...chosen, protect: split(ports).map(portsMeant) }, ssh),
-  );
+  await ask('Which ports disappear?', usual.protect.join(' '), (ports) => ({ protect: split(ports).map(portsMeant) }));
   await ask('For how long does a knock open them?', usual.openFor, (openFor) => ({ openFor }));
-  return chosen;
+  return withName(chosen, ssh);
 }
 
+const NO_PORTS = {
+  message: 'No ports are left for a knock',
+  hint: 'Let fewer ports disappear: a knock needs some of TCP and some of UDP',
+};
+
+/** What no answer can be wrong beside. */
+const HARMLESS: Choices = { interfaces: ['any'], protect: ['tcp/1'], openFor: USUAL_TIME, door: 'door' };
 function split(answer: string): readonly string[] {
   return answer.split(/[\s,]+/);
 }
 
 /** Without places in the file, which is not written yet. */
-function printProblems(problems: readonly Problem[]): string {
+function printProblems(problems: readonly Pick<Problem, 'message' | 'hint'>[]): string {
   return problems.map(({ message, hint }) => `${message}\nhint: ${hint}\n`).join('');
 }
 
@@ -222,13 +228,17 @@ function problemsOf(text: string, file: string): readonly Problem[] {
   return parsePosternToml(text, { file, directory: dirname(absolute(file)), surroundings }).problems;
 }
 
-function randomSteps(protect: readonly string[]): readonly Step[] {
-  return generateSequence({ length: STEPS, isTaken: taken(protect), random: (below) => randomInt(below) });
-}
-
-function taken(protect: readonly string[]): (step: Step) => boolean {
+/** A random knock on ports that nobody uses, or will; undefined when there are not enough of them. */
+function stepsBeside(protect: readonly string[]): readonly Step[] | undefined {
   const listening = new Set(portsInUse().map(({ port }) => port));
-  return (step) => listening.has(step.port) || protect.some((ports) => ports.endsWith(`/${step.port}`));
+  const closed = protect.map(parsePorts).flatMap((reading) => ('value' in reading ? [reading.value] : []));
+  const isTaken = (step: Step): boolean => listening.has(step.port) || holdsPort(closed, step);
+  try {
+    return generateSequence({ length: STEPS, isTaken, random: (below) => randomInt(below) });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 function printConfig({ interfaces, protect, openFor, door }: Choices, steps: readonly Step[], state?: string): string {

@@ -23,6 +23,8 @@ export interface LoadedToml {
   /** Every problem, printed; or that the file cannot be read. */
   readonly complaints: readonly string[];
   readonly problems: readonly Problem[];
+  /** There is no such file. */
+  readonly missing?: true;
   /** Absent when the file was refused. */
   readonly config: PosternConfig | undefined;
   /** What was read. */
@@ -36,8 +38,9 @@ export function loadPosternToml(path: string, options: LoadTomlOptions): LoadedT
   try {
     text = readFileSync(path);
   } catch (error) {
-    const hint = (error as NodeJS.ErrnoException).code === 'ENOENT' ? '\nhint: postern init writes a first one' : '';
-    return { complaints: [`${shownAs}: ${reasonOf(error)}${hint}`], problems: [], config: undefined };
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const complaints = [`${shownAs}: ${reasonOf(error)}`];
+    return { complaints, problems: [], config: undefined, ...(missing && { missing: true }) };
   }
   const result = parsePosternToml(text, {
     file: shownAs,

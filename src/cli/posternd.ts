@@ -30,6 +30,7 @@ import type { Retention } from '../store/history-store.ts';
 import { openState } from '../store/state.ts';
 import { armRollback } from './arm-rollback.ts';
 import { leaveSoon } from './farewell.ts';
+import { hintForMissing } from './first-file.ts';
 import { installGuard } from './guard-only.ts';
 import { HostFindings } from './host-findings.ts';
 import { type Settled, settleInterrupted } from './interrupted-trial.ts';
@@ -62,7 +63,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     strict: given.strict,
     starting: true,
   });
-  const complain = (): void => loaded.complaints.forEach((line) => void process.stderr.write(`${line}\n`));
+  const lines = [...loaded.complaints, ...hintForMissing(loaded, given.config)];
+  const complain = (): void => lines.forEach((line) => void process.stderr.write(`${line}\n`));
   if (!loaded.config) {
     complain();
     return 1;

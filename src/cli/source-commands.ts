@@ -52,6 +52,7 @@ export function addAllow(program: Command, end: (status: number) => void, termin
     source: 'the address to let pass',
     begin: (client, source, duration) => client.allow(source, duration),
     verb: 'passes every door',
+    days: LONGEST_BAN,
   });
 }
 

@@ -43,8 +43,9 @@ export function openDriver(name: string, options: DriverOptions = {}): FirewallD
 /** What closed ports should look like, and where it matters what this host answers at unused ones: nothing, when its rules do not tell. */
 export async function resolveFace(face: Face): Promise<Pick<Guard, 'face' | 'closed' | 'labels'>> {
   if (face === 'drop') return { face };
-  const closed = face === 'reset' ? undefined : await probeAnswers();
-  const answered = closed ? { face, closed } : { face };
-  const labels = await flowLabels();
+  const host = await probeAnswers();
+  const answered = host && face !== 'reset' ? { face, closed: host } : { face };
+  // Where a rule of the host's resets, unused ports have no labels either.
+  const labels = host && !host[6].own ? undefined : await flowLabels();
   return labels ? { ...answered, labels } : answered;
 }

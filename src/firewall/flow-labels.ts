@@ -20,15 +20,19 @@ const REFLECTS_IN_RESETS = 2;
 const LIMITS = { timeout: 5000, limit: 1 };
 
 /** Undefined when they have none, or one that we can not give: nft and this kernel have to know `jhash`. */
-export async function flowLabels(
-  read: (name: string) => number | undefined = readSetting,
-): Promise<FlowLabels | undefined> {
-  if (!ON.includes(read('auto_flowlabels') ?? 1)) return undefined;
-  if (((read('flowlabel_reflect') ?? 0) & REFLECTS_IN_RESETS) !== 0) return undefined;
-  const labels = { upperHalf: (read('flowlabel_state_ranges') ?? 0) !== 0 };
+export async function flowLabels(): Promise<FlowLabels | undefined> {
+  const labels = labelsAsSet(readSetting);
+  if (!labels) return undefined;
   const rules = `table inet postern-try {\n chain labels {\n ${labelRule(labels, ['1'])}\n }\n}\n`;
   const { ending } = await feedProgram(['nft', '-c', '-f', '-'], rules, LIMITS);
   return 'status' in ending && ending.status === 0 ? labels : undefined;
+}
+
+/** The labels that these settings make; the kernel's defaults stand for what cannot be read. */
+export function labelsAsSet(read: (name: string) => number | undefined): FlowLabels | undefined {
+  if (!ON.includes(read('auto_flowlabels') ?? 1)) return undefined;
+  if (((read('flowlabel_reflect') ?? 0) & REFLECTS_IN_RESETS) !== 0) return undefined;
+  return { upperHalf: (read('flowlabel_state_ranges') ?? 0) !== 0 };
 }
 
 /** For a chain at the output hook: labels resets from these ports that have neither label nor traffic class. Ports as nft writes them. */

@@ -63,7 +63,7 @@ function kindsOf({ doors, observe, made: { face } }: ClosedPorts): readonly Kind
   return (face === 'mirror' ? MIRROR_KINDS : KINDS).filter((kind) => closes(kind === 'udp' ? 'udp' : 'tcp'));
 }
 
-/** What the driver itself needs can be read; a program that fails tells nothing, and not that there are no rules. */
+/** What the driver itself needs can be read: where its program fails, that does not mean that there are no rules. */
 function isRead({ nft, iptables }: HostListing, driver: string, asked: Family): boolean {
   if (driver === 'nftables') return nft !== undefined;
   return driver === 'iptables' && iptables.some(({ version }) => version === asked);

@@ -110,7 +110,7 @@ export async function runHook(
 }
 
 /** For how long a hook that has ended is listened to. */
-const BACKGROUND = 500;
+const BACKGROUND = 100;
 
 /** A child with a private channel to it: descriptor 3, a stream socket. Nobody is at the other end of it when the start failed. */
 export interface ConnectedProgram extends RunningProgram {

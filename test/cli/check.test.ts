@@ -195,7 +195,7 @@ test('postern check says when there is no file', () => {
   assert.deepEqual(postern('check', 'none.toml'), {
     status: 1,
     stdout: '',
-    stderr: 'none.toml: No such file or directory\nhint: postern init writes a first one\n',
+    stderr: 'none.toml: No such file or directory\nhint: Write a first one: postern --config none.toml init\n',
   });
 });
 

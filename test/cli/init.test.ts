@@ -52,8 +52,10 @@ test('it asks until there is an answer that can be used', async () => {
   using folder = temporaryFolder();
   const file = join(folder.path, 'postern.toml');
   const [face = 'lo'] = interfaceNames();
-  const { status, asked } = await answered(file, [face, 'ssh', 'www', 'mail', '70000', 'TCP:2222, 8080 53/udp']);
+  const bad = ['ssh', 'www', '70000', '1-65535 udp/1-65535'];
+  const { status, asked, err } = await answered(file, [face, ...bad, 'TCP:2222, 8080 53/udp']);
   assert.deepEqual([status, asked.length], [0, 7]);
+  assert.match(err, /No ports are left for a knock\nhint: Let fewer ports disappear/);
   assert.match(readFileSync(file, 'utf8'), /protect = \["tcp\/2222", "tcp\/8080", "udp\/53"\]/);
 });
 

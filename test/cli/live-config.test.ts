@@ -70,6 +70,17 @@ test('while a trial goes on, what it objects to is refused, and so is what only 
   assert.throws(() => tried.load(), /cannot be tried while the daemon runs: .*ipv6_prefix/);
 });
 
+test('who reloads what is on trial is told so, and a refusal leaves what is remembered', () => {
+  using folder = temporaryFolder();
+  const status = () => ({ file: '/etc/postern/postern.toml', remaining_ms: 4200 });
+  const { state, write, text, live } = scene(folder.path, { status });
+  live.started();
+  assert.match(live.load().warnings.join(), /on trial for another 5 s/);
+  write('[door.ssh]\n');
+  assert.throws(() => live.load());
+  assert.equal(readApplied(state), text(DOOR));
+});
+
 test('a daemon that has given its capabilities up says what hooks will not have', () => {
   using folder = temporaryFolder();
   const { write, live } = scene(folder.path);

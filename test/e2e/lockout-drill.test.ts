@@ -324,6 +324,9 @@ describe('the lock-out drill', { skip }, () => {
         assert.equal(await isIn(), false);
         const [remove = '', ...others] = commands;
         assert.deepEqual(others, []);
+        const told = (await type('postern status')).stderr;
+        assert.match(told, /may be closed still, and nobody hears a knock\nhint: Start posternd /);
+        assert.ok(told.includes(remove), told);
         await done(remove);
         assert.equal(await isIn(), true);
       },

@@ -211,6 +211,7 @@ for (const [driver, scanned, needed] of [
         ['auto, on a host without rules', 'auto', '', true],
         ['reset', 'reset', '', true],
         ['mirror', 'mirror', '', true],
+        ['reset, on a host whose last rule resets', 'reset', input('meta l4proto tcp reject with tcp reset'), false],
         ['auto, on a host whose last rule resets', 'auto', input('meta l4proto tcp reject with tcp reset'), false],
       ] as const) {
         test(`over IPv6, resets have flow labels where those of unused ports have them: ${name}`, async () => {
