@@ -40,8 +40,9 @@ export class HostFindings {
     this.#ports = ports;
   }
 
-  async lookUp(config: PosternConfig, face: Face): Promise<readonly Finding[]> {
-    const { made, list = listHost, look = preflight, monotonicNow } = this.#ports;
+  /** `list`: in the place of the usual one, for who has listed just now. */
+  async lookUp(config: PosternConfig, face: Face, list = this.#ports.list ?? listHost): Promise<readonly Finding[]> {
+    const { made, look = preflight, monotonicNow } = this.#ports;
     const asked = { config, face, made: made(), at: monotonicNow() };
     this.#asked = asked;
     const { doors, mode, firewall } = config;

@@ -9,6 +9,7 @@ import { type ControlServer, serveControl } from '../control/server.ts';
 import { SocketError } from '../control/socket-file.ts';
 import { type FirewallDriver, FirewallError } from '../firewall/driver.ts';
 import { openDriver, resolveFace } from '../firewall/drivers.ts';
+import { listHost } from '../firewall/host-listing.ts';
 import { startCaged } from '../keeper/caged-start.ts';
 import { CaptureError } from '../keeper/capture-sockets.ts';
 import { DaemonLog } from '../keeper/daemon-log.ts';
@@ -121,7 +122,9 @@ async function run(
   const zygote = line && new Zygote(line, { after, over: end });
   const driver: FirewallDriver = openDriver(config.firewall.driver, { ...config.firewall, warn });
   const findings = new HostFindings({ made: () => warden.face, monotonicNow, after });
-  const firstFace = resolveFace(config.firewall.face);
+  const listing = listHost();
+  const listed = (): typeof listing => listing;
+  const firstFace = resolveFace(config.firewall.face, listed);
   const strangers = limitStrangers(journal, monotonicNow);
   const trial = new Trial({
     folder: config.state.dir,
@@ -159,7 +162,7 @@ async function run(
     },
     config,
   );
-  for (const { severity, message, hint } of await findings.lookUp(config, config.firewall.face)) {
+  for (const { severity, message, hint } of await findings.lookUp(config, config.firewall.face, listed)) {
     journal.error(`${severity}: ${message}`);
     journal.error(`hint: ${hint}`);
   }

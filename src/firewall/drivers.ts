@@ -3,6 +3,7 @@
 import { openCommand } from './command.ts';
 import { type Face, type FirewallDriver, FirewallError, type Guard } from './driver.ts';
 import { flowLabels } from './flow-labels.ts';
+import { listHost } from './host-listing.ts';
 import { openIpfw } from './ipfw.ts';
 import { openIptables } from './iptables.ts';
 import { openNftables } from './nftables.ts';
@@ -41,11 +42,10 @@ export function openDriver(name: string, options: DriverOptions = {}): FirewallD
 }
 
 /** What closed ports should look like, and where it matters what this host answers at unused ones: nothing, when its rules do not tell. */
-export async function resolveFace(face: Face): Promise<Pick<Guard, 'face' | 'closed' | 'labels'>> {
+export async function resolveFace(face: Face, list = listHost): Promise<Pick<Guard, 'face' | 'closed' | 'labels'>> {
   if (face === 'drop') return { face };
-  const host = await probeAnswers();
+  const [host, labels] = await Promise.all([probeAnswers(list), flowLabels()]);
   const answered = host && face !== 'reset' ? { face, closed: host } : { face };
   // Where a rule of the host's resets, unused ports have no labels either.
-  const labels = host && !host[6].own ? undefined : await flowLabels();
-  return labels ? { ...answered, labels } : answered;
+  return labels && (host === undefined || host[6].own) ? { ...answered, labels } : answered;
 }

@@ -16,6 +16,8 @@ export interface HostListing {
     readonly source: 'iptables' | 'iptables-legacy';
     readonly text: string;
   }[];
+  /** Of these families there are rules of the old backend, and they could not be read. */
+  readonly unread?: readonly (4 | 6)[];
 }
 
 const LIMITS = { timeout: 10_000, limit: 16 * 1024 * 1024 };
@@ -38,16 +40,20 @@ export async function listHost(): Promise<HostListing> {
     { version: 4, source: 'iptables-legacy', program: 'iptables-legacy-save', needed: () => holdsTables('ip') },
     { version: 6, source: 'iptables-legacy', program: 'ip6tables-legacy-save', needed: () => holdsTables('ip6') },
   ] as const;
-  const [nft, ...saved] = await Promise.all([
-    run('nft', '-j', 'list', 'ruleset'),
-    ...programs.map(async ({ program, needed, ...rest }) => {
-      const text = needed() ? await run(program) : undefined;
-      return text === undefined ? [] : [{ ...rest, text }];
-    }),
-  ]);
+  const listed = run('nft', '-j', 'list', 'ruleset');
+  const saved = await Promise.all(
+    programs.map(async ({ program, needed, ...rest }) => ({
+      ...rest,
+      text: needed() ? await run(program) : undefined,
+      missed: rest.source === 'iptables-legacy' && needed(),
+    })),
+  );
+  const nft = await listed;
+  const unread = saved.flatMap(({ version, text, missed }) => (text === undefined && missed ? [version] : []));
   return {
-    ...(nft === undefined ? {} : { nft: nft as string }),
-    iptables: (saved as HostListing['iptables'][]).flat(),
+    ...(nft === undefined ? {} : { nft }),
+    iptables: saved.flatMap(({ version, source, text }) => (text === undefined ? [] : [{ version, source, text }])),
+    ...(unread.length > 0 && { unread }),
   };
 }
 

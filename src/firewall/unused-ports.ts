@@ -29,8 +29,8 @@ const PROBES: Readonly<Record<Kind, readonly Pick<Probe, 'protocol' | 'state' | 
 };
 
 /** Asks this host. Undefined when its rules can not be read. Never throws. */
-export async function probeAnswers(): Promise<HostAnswers | undefined> {
-  return judgeAnswers(await listHost(), defaultRouteInterfaces());
+export async function probeAnswers(list = listHost): Promise<HostAnswers | undefined> {
+  return judgeAnswers(await list(), defaultRouteInterfaces());
 }
 
 /** `probeAnswers` from listings, for strangers that come in by these interfaces. */
@@ -65,6 +65,7 @@ function answersOver(version: Family, listing: HostListing, from: readonly strin
 
 /** What becomes of every packet of this kind; `unknown`, too, where they do not all meet the same end. */
 function fateOf(kind: Kind, version: Family, listing: HostListing, from: readonly string[]): Fate {
+  if (listing.unread?.includes(version)) return 'unknown';
   const fates = new Set(
     PROBES[kind].flatMap((probe) => [
       ...outcomes(listing, { version, port: UNUSED_PORT, stranger: true, from, ...probe }),

@@ -63,6 +63,7 @@ describe('what a host answers at unused ports', () => {
       host(`-A INPUT -s 192.0.2.0/24 -j ACCEPT\n${prohibited}`),
       everything('icmp host-prohibited'),
     ],
+    ['rules of the old backend that could not be read', { ...host(''), unread: [4] }, SILENT],
     ['what is not understood', host(`-A INPUT -m wonder --at 1 -j ACCEPT\n${prohibited}`), SILENT],
   ];
   for (const [name, listing, expected] of cases) {
