@@ -18,9 +18,10 @@ import { jsonOption } from './arguments.ts';
 import { controlCommand, withOrigin } from './ask.ts';
 import { judgeCage } from './cage-diagnosis.ts';
 import { judgeClock, type PastEvent, writtenAt } from './clock-diagnosis.ts';
-import { DEFAULT_CONFIG, socketOf, usualConfig } from './daemon-socket.ts';
+import { DEFAULT_CONFIG, posternCommand, socketOf, usualConfig } from './daemon-socket.ts';
 import { broken, type Diagnosis, ok, warning } from './diagnosis.ts';
 import { judgeFirewall } from './firewall-diagnosis.ts';
+import { firstFile } from './first-file.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { type LoadedToml, loadPosternToml } from './load-postern-toml.ts';
 import { judgeConfigFile, judgeStateFolder } from './secrets-diagnosis.ts';
@@ -159,17 +160,13 @@ function* configuration({ shown, file, loaded }: Patient): Generator<Diagnosis> 
     yield ok('configuration', `${shown}: ${count(config.doors.length, 'door')}, no doubts`);
   if (config || problems.length > 0) return;
   if (process.geteuid?.() !== 0 && isForbidden(file)) {
-    const words = shown === DEFAULT_CONFIG ? 'postern doctor' : `postern --config ${shown} doctor`;
+    const words = posternCommand(shown, 'doctor');
     return yield broken('configuration', complaints.join(' '), `It is for root to read: sudo ${words}`);
   }
   const why = complaints.join(' ');
   // "postern check" without a file looks there.
   const instead = shown === DEFAULT_CONFIG && usualConfig() !== shown ? usualConfig() : undefined;
-  const rejected = rejectedFile(shown);
-  if (existsSync(rejected)) {
-    const hint = `What was tried and not confirmed is ${rejected}: move it back, correct it, postern --config ${shown} apply`;
-    yield broken('configuration', why, hint);
-  } else if (instead === undefined) yield broken('configuration', why, 'Write one: postern init');
+  if (instead === undefined || existsSync(rejectedFile(file))) yield broken('configuration', why, firstFile(shown));
   else
     yield broken(
       'configuration',
@@ -235,11 +232,11 @@ function* daemon({
   const pending = stateDir === undefined ? undefined : readPending(stateDir);
   if (pending) {
     const left = Math.max(0, Math.ceil((pending.until - wallNow()) / 1000));
-    yield warning('daemon', `A change is on trial for another ${left} s`, `postern --config ${shown} confirm`);
+    yield warning('daemon', `A change is on trial for another ${left} s`, posternCommand(shown, 'confirm'));
   }
   const applied = config && readApplied(config.state.dir);
   if (applied !== undefined && applied !== text) {
-    yield warning('daemon', `${shown} has changed since it was put in force`, `postern --config ${shown} apply`);
+    yield warning('daemon', `${shown} has changed since it was put in force`, posternCommand(shown, 'apply'));
   }
   if (status.mode === 'observe')
     yield warning('daemon', 'It only observes: nothing is closed', 'Leave mode = "observe" out, and postern reload');
@@ -259,7 +256,7 @@ async function firewall(
 ): Promise<readonly Diagnosis[]> {
   const judged = config ?? parsed(ANY_SSH);
   const isThere = !(status instanceof ControlError);
-  const remedy = isThere ? `postern --config ${shown} reload` : `Start the daemon: posternd --config ${shown}`;
+  const remedy = isThere ? posternCommand(shown, 'reload') : `Start the daemon: posternd --config ${shown}`;
   return judged ? judgeFirewall({ config: judged, inForce, remedy }) : [];
 }
 

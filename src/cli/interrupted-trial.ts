@@ -12,6 +12,7 @@ import type { PosternConfig } from '../config/postern-config.ts';
 import { parsePosternToml } from '../config/postern-toml.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { readInterrupted, rejectPending } from '../store/pending-change.ts';
+import { posternCommand } from './daemon-socket.ts';
 import { rejectedFile } from './take-back.ts';
 
 export interface Settled {
@@ -61,7 +62,7 @@ export function forgetInterrupted(folder: string): void {
 function observing(tried: PosternConfig, text: string, file: string): Settled {
   const says = /^mode[ \t]*=.*$/m;
   const open = says.test(text) ? text.replace(says, 'mode = "observe"') : `mode = "observe"\n${text}`;
-  const hint = `postern --config ${file} apply tries it anew`;
+  const hint = `${posternCommand(file, 'apply')} tries it anew`;
   return {
     config: { ...tried, mode: 'observe' },
     text: open,

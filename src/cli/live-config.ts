@@ -10,6 +10,7 @@ import { onTrial, type Trial } from '../keeper/trial.ts';
 import { changedFixedParts } from '../keeper/warden-config.ts';
 import { isSameFile } from '../platform/same-file.ts';
 import { writeApplied } from '../store/pending-change.ts';
+import { posternCommand } from './daemon-socket.ts';
 import { forgetInterrupted, type Settled } from './interrupted-trial.ts';
 import { loadPosternToml } from './load-postern-toml.ts';
 import { hasHooks } from './posternd-privileges.ts';
@@ -111,6 +112,6 @@ function readsAnother(tried: string, own: string): string {
   return [
     `The daemon that guards this host reads ${own}, not ${tried}`,
     'The configuration is unchanged',
-    `hint: Change that file (postern --config ${own} apply), or stop posternd, then apply: it is started with yours`,
+    `hint: Change that file (${posternCommand(own, 'apply')}), or stop posternd, then apply: it is started with yours`,
   ].join('\n');
 }
