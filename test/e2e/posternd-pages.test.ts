@@ -84,7 +84,7 @@ describe('the task pages', { skip }, () => {
     assert.match(none.stderr, /^\/etc\/postern\/postern\.toml: No such file/);
     assert.match(
       (await asked('postern doctor')).stdout,
-      /postern\.toml: No such file[^\n]*\n +hint: Write one: postern init/,
+      /postern\.toml: No such file[^\n]*\n +hint: Write a first one: postern init/,
     );
     const knockd = 'printf "[x]\\nsequence = 7000,9000,8000\\ncommand = true %%IP%%\\n" > /etc/knockd.conf; ';
     const other = await asked(`${knockd}postern check`);
