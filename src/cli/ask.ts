@@ -51,7 +51,11 @@ export function withOrigin({ problem, message, hint }: ControlError, command: Co
   const running = runningSocket();
   if (running === undefined) {
     const silent = `posternd (pid ${pid}) guards this host, and does not listen there (${where})`;
-    return new ControlError(problem, silent, 'It may be starting: ask again in a moment; else its log says why');
+    return new ControlError(
+      problem,
+      silent,
+      'It may be starting or ending: ask again in a moment; else its log says why',
+    );
   }
   const elsewhere = `A daemon listens at ${running}, as its configuration said when it started: postern --socket ${running} ${command.name()} ... ([state] dir and [control] socket change with its next start)`;
   return new ControlError(problem, `${message} (${where})`, elsewhere);
