@@ -27,6 +27,7 @@ import { describeSshPorts, ourAddress, sshPortsOf, usualInterfaces } from './hos
 import { bootRemark, hostRemarks } from './init-remarks.ts';
 import { absolute } from './load-knockd-conf.ts';
 import type { Terminal } from './terminal.ts';
+import { judgeInterfaces } from './ways-in.ts';
 
 interface InitOptions {
   readonly yes?: true;
@@ -101,7 +102,7 @@ async function init(options: InitOptions, command: Command, terminal: Terminal):
   if (options.protect === undefined) talk.write(`${describeSshPorts(terminal, found)}\n`);
   const ssh = sshPortsOf(terminal, found);
   const usual = usualChoices(options, terminal, ssh);
-  const chosen = options.yes || !terminal.question ? usual : await askFor(usual, ssh, terminal.question, stderr);
+  const chosen = options.yes || !terminal.question ? usual : await askFor(usual, ssh, terminal.question, terminal);
   const steps = stepsBeside(chosen.protect);
   if (!steps) return refuse(NO_PORTS.message, NO_PORTS.hint);
   const text = printConfig(chosen, steps, options.state === undefined ? undefined : absolute(options.state));
@@ -186,8 +187,9 @@ async function askFor(
   usual: Choices,
   ssh: readonly number[],
   question: (text: string) => Promise<string>,
-  stderr: Terminal['stderr'],
+  terminal: Pick<Terminal, 'stderr' | 'environment'>,
 ): Promise<Choices> {
+  const { stderr } = terminal;
   let chosen = usual;
   const ask = async (text: string, standard: string, choose: (answer: string) => Partial<Choices>): Promise<void> => {
     for (;;) {
@@ -202,6 +204,9 @@ async function askFor(
     }
   };
   await ask('Where do knocks come in?', usual.interfaces.join(' '), (faces) => ({ interfaces: split(faces) }));
+  // It may be meant so.
+  for (const { status, message } of judgeInterfaces({ capture: chosen, doors: [] }, terminal))
+    if (status !== 'ok') stderr.write(`warning: ${message}\n`);
   await ask('Which ports disappear?', usual.protect.join(' '), (ports) => ({ protect: split(ports).map(portsMeant) }));
   await ask('For how long does a knock open them?', usual.openFor, (openFor) => ({ openFor }));
   return withName(chosen, ssh);

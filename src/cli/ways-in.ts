@@ -14,7 +14,7 @@ import { count } from './wording.ts';
 
 /** Are knocks heard where people come in? */
 export function* judgeInterfaces(
-  { capture, doors }: PosternConfig,
+  { capture, doors }: Pick<PosternConfig, 'capture' | 'doors'>,
   { environment }: Pick<Terminal, 'environment'>,
 ): Generator<Diagnosis> {
   for (const { name, knock } of doors) {

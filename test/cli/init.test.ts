@@ -59,6 +59,24 @@ test('it asks until there is an answer that can be used', async () => {
   assert.match(readFileSync(file, 'utf8'), /protect = \["tcp\/2222", "tcp\/8080", "udp\/53"\]/);
 });
 
+test('at the question it is said when knocks are not heard where the session came in', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'postern.toml');
+  const terminal = new FakeTerminal();
+  const asked: string[] = [];
+  const question = async (text: string): Promise<string> => {
+    asked.push(terminal.err);
+    return text.startsWith('Where') ? 'lo' : '';
+  };
+  const environment = { SSH_CONNECTION: '192.0.2.7 50000 192.0.2.1 22' };
+  const status = await main(
+    ['--config', file, 'init', '--no-apply'],
+    Object.assign(terminal, { question, environment }),
+  );
+  assert.equal(status, 0);
+  assert.match(asked[1] ?? '', /^warning: This session came in at 192\.0\.2\.1, .*knocks are heard on lo: /m);
+});
+
 test('an option that cannot be used is named, and nothing is written', async () => {
   using folder = temporaryFolder();
   const file = join(folder.path, 'postern.toml');
