@@ -87,6 +87,11 @@ function leftGuard(command: Command): string | undefined {
   }
 }
 
+/** What a command does not do, though nothing failed. */
+export function refused(message: string, hint?: string): ControlError {
+  return new ControlError('refused', message, hint);
+}
+
 /** On standard error: what went wrong, and the way out. */
 export function complain(terminal: Terminal, { message, hint }: ControlError): void {
   const lines = message.split('\n').map(harmless);

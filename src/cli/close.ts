@@ -1,10 +1,9 @@
 /** `postern close`: ends grants before their time. Ending what has ended is no failure. */
 
 import type { Command } from 'commander';
-import { ControlError } from '../control/client.ts';
 import { parseAddress } from '../core/address.ts';
 import { jsonOption, readAddress } from './arguments.ts';
-import { ask, complain, controlCommand } from './ask.ts';
+import { ask, complain, controlCommand, refused } from './ask.ts';
 import type { Terminal } from './terminal.ts';
 import { count, harmless } from './wording.ts';
 
@@ -17,7 +16,7 @@ export function addClose(program: Command, end: (status: number) => void, termin
     .action(async (door: string, source: string | undefined, options: { json?: true }, command: Command) => {
       if (source === undefined && parseAddress(door)) {
         const hint = `Name the door, too: postern close DOOR ${door}`;
-        complain(terminal, new ControlError('refused', `"${door}" is an address, and no door`, hint));
+        complain(terminal, refused(`"${door}" is an address, and no door`, hint));
         return end(1);
       }
       end(

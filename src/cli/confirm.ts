@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { ControlError, connectControl } from '../control/client.ts';
 import { uptimeNow } from '../platform/clock.ts';
 import { confirmPending, type Now, readInterrupted, readPending, timeLeft } from '../store/pending-change.ts';
-import { complain, controlCommand, withOrigin } from './ask.ts';
+import { complain, controlCommand, refused, withOrigin } from './ask.ts';
 import { DEFAULT_CONFIG } from './daemon-socket.ts';
 import { unitOf } from './daemon-unit.ts';
 import { absolute } from './load-knockd-conf.ts';
@@ -49,32 +49,25 @@ async function confirm(
   const { config: shown = DEFAULT_CONFIG } = command.optsWithGlobals<{ config?: string }>();
   const file = absolute(shown);
   const { config, complaints, text } = loadPosternToml(file, { shownAs: shown, strict: false, starting: true });
-  if (!config) throw new ControlError('refused', complaints.join('\n'));
+  if (!config) throw refused(complaints.join('\n'));
   const { dir } = config.state;
   const pending = readPending(dir);
   if (!pending && readInterrupted(dir))
-    throw new ControlError(
-      'refused',
+    throw refused(
       'The machine went down during the trial: what was in force before is back',
       'Try it anew: postern apply',
     );
-  if (!pending)
-    throw new ControlError('refused', 'There is nothing to confirm', `Changes are put on trial by postern apply`);
+  if (!pending) throw refused('There is nothing to confirm', `Changes are put on trial by postern apply`);
   const now = (): Now => ({ wall: terminal.wallNow(), uptime: uptimeNow() });
   const tooLate = (): ControlError =>
-    new ControlError(
-      'refused',
+    refused(
       'It is too late: the time of the trial is over, and what was in force before comes back',
       'Try it anew: postern apply',
     );
   if (timeLeft(pending, now()) <= 0) throw tooLate();
   const session = callersSession(terminal.environment);
   if (!session && isOverSsh(terminal.environment)) {
-    throw new ControlError(
-      'refused',
-      'This SSH session does not say where it comes from (SSH_CONNECTION)',
-      'Confirm at the console',
-    );
+    throw refused('This SSH session does not say where it comes from (SSH_CONNECTION)', 'Confirm at the console');
   }
   if (session) {
     using client = await connectControl(config.control.socket);

@@ -5,6 +5,7 @@ import type { PosternConfig } from '../config/postern-config.ts';
 import { ControlError, connectControl } from '../control/client.ts';
 import { preflight } from '../firewall/preflight.ts';
 import { readApplied, readStanding } from '../store/pending-change.ts';
+import { refused } from './ask.ts';
 import { DEFAULT_CONFIG, runningSocket } from './daemon-socket.ts';
 import { hintForMissing } from './first-file.ts';
 import { absolute } from './load-knockd-conf.ts';
@@ -81,8 +82,4 @@ export async function isRunning({ control }: PosternConfig): Promise<boolean> {
     if (error instanceof ControlError && error.problem === 'no-daemon') return false;
     throw error;
   }
-}
-
-export function refused(message: string, hint?: string): ControlError {
-  return new ControlError('refused', message, hint);
 }

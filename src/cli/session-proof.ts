@@ -7,10 +7,11 @@
  * applies is let in meanwhile. What the daemon wrote down is compared by the number of the record, so that no clock plays a part.
  */
 
-import { type ControlClient, ControlError, type WireStatus } from '../control/client.ts';
+import type { ControlClient, ControlError, WireStatus } from '../control/client.ts';
 import { parseAddress, printAddress, sameAddress } from '../core/address.ts';
 import { networkOf } from '../core/policy.ts';
 import type { PendingChange } from '../store/pending-change.ts';
+import { refused } from './ask.ts';
 import type { SshSession } from './ssh-session.ts';
 
 /** What is asked of the daemon. */
@@ -23,7 +24,7 @@ const WAY_OUT = 'Knock (postern show DOOR says how), open a new session, and con
 export async function judgeSession(session: SshSession, pending: PendingChange, witness: Witness): Promise<void> {
   const source = printAddress(session.source);
   if (pending.sessions.includes(`${source} ${session.sourcePort}`))
-    throw refusal('This session is older than the change: it says nothing about the new rules', WAY_OUT);
+    throw refused('This session is older than the change: it says nothing about the new rules', WAY_OUT);
   const { doors } = await witness.status();
   const protecting = doors.filter(({ protect }) => protect.some((ports) => holds(ports, session.port)));
   // Where no door is in his way, the change cannot have shut him out: then whichever door opens shows that knocks are heard.
@@ -31,7 +32,7 @@ export async function judgeSession(session: SshSession, pending: PendingChange, 
   const names = counting.map(({ name }) => name);
   const [effect] = await witness.log({ types: ['applied'], limit: 1 });
   if (effect?.reason !== pending.token)
-    throw refusal(
+    throw refused(
       'The daemon does not know of this change: nothing is proven yet',
       'See postern status; or confirm at the console',
     );
@@ -63,24 +64,20 @@ function whyNot(session: SshSession, doors: WireStatus['doors'], since: readonly
     }),
   );
   if (open && !since.includes(open.name))
-    return refusal(
+    return refused(
       `The grant of ${source} is older than the change: it does not show that door ${open.name} opens now`,
       `End it (postern close ${open.name} ${source}) or wait until it is over; then knock, open a new session, and confirm there; or confirm at the console`,
     );
   if (open)
-    return refusal(
+    return refused(
       `${source} was let in by hand, and has not knocked on door ${open.name} since the change: whether a knock opens it is not shown`,
       `End it (postern close ${open.name} ${source}), then knock, open a new session, and confirm there; or confirm at the console`,
     );
-  return refusal(`${source} has not knocked on door ${names} since the change: whether it opens is not shown`, WAY_OUT);
+  return refused(`${source} has not knocked on door ${names} since the change: whether it opens is not shown`, WAY_OUT);
 }
 
 /** `tcp/22`, `tcp/8000-8010`. */
 function holds(ports: string, port: number): boolean {
   const [, first = '', last = first] = /^tcp\/(\d+)(?:-(\d+))?$/.exec(ports) ?? [];
   return first !== '' && port >= Number(first) && port <= Number(last);
-}
-
-function refusal(message: string, hint: string): ControlError {
-  return new ControlError('refused', message, hint);
 }

@@ -11,7 +11,7 @@ import type { DoorShown } from '../control/controlled.ts';
 import type { DoorPolicy } from '../core/policy.ts';
 import { reasonOf } from '../keeper/journal.ts';
 import { jsonOption } from './arguments.ts';
-import { complain, controlCommand } from './ask.ts';
+import { complain, controlCommand, refused } from './ask.ts';
 import { DEFAULT_CONFIG, socketOf } from './daemon-socket.ts';
 import { absolute } from './load-knockd-conf.ts';
 import { isPosternToml } from './load-postern-toml.ts';
@@ -60,20 +60,20 @@ function readDoor(file: string, name: string, noDaemon: ControlError): DoorShown
   try {
     text = readFileSync(absolute(file));
   } catch (error) {
-    throw new ControlError('refused', `${noDaemon.message}, and ${file}: ${reasonOf(error)}`, noDaemon.hint);
+    throw refused(`${noDaemon.message}, and ${file}: ${reasonOf(error)}`, noDaemon.hint);
   }
   if (file.endsWith('.conf') && !isPosternToml(absolute(file))) {
     const hint = `Turn it into a postern.toml: postern import ${file}`;
-    throw new ControlError('refused', `${noDaemon.message}, and ${file} is a configuration of knockd`, hint);
+    throw refused(`${noDaemon.message}, and ${file} is a configuration of knockd`, hint);
   }
   const result = parsePosternToml(text, { file });
-  if (!result.ok) throw new ControlError('refused', result.problems.map(printProblem).join('\n'));
+  if (!result.ok) throw refused(result.problems.map(printProblem).join('\n'));
   const { doors } = result.config;
   const door = doors.find((found) => found.name === name);
   if (door) return showDoor(door);
   const names = doors.map((found) => found.name).join(', ') || 'none at all';
   const hint = `There ${doors.length === 1 ? 'is' : 'are'} ${names}`;
-  throw new ControlError('refused', `There is no door "${name}" in ${file}`, hint);
+  throw refused(`There is no door "${name}" in ${file}`, hint);
 }
 
 /** A door as the control socket shows it. */

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { WireSource, WireStatus } from '../control/client.ts';
 import { jsonOption } from './arguments.ts';
 import { ask, controlCommand } from './ask.ts';
-import { DEFAULT_CONFIG } from './daemon-socket.ts';
+import { posternCommand } from './daemon-socket.ts';
 import { type Paint, paintFor, type Terminal } from './terminal.ts';
 import { alignColumns, count, harmless, placeText, timeLeft } from './wording.ts';
 
@@ -63,7 +63,7 @@ export function describeWarnings({ warnings }: WireStatus, paint: Paint): readon
 
 /** The command names the file, unless it is the usual one. */
 export function describeTrial({ file, remaining_ms }: NonNullable<WireStatus['trial']>, paint: Paint): string {
-  const command = `postern${file === DEFAULT_CONFIG ? '' : ` --config ${harmless(file)}`} confirm`;
+  const command = posternCommand(harmless(file), 'confirm');
   return `${paint('yellow', 'on trial')} for another ${timeLeft(remaining_ms)}: ${command} keeps it, else what was before is back`;
 }
 

@@ -22,9 +22,9 @@ import {
   readPending,
   withdrawPending,
 } from '../store/pending-change.ts';
-import { complain } from './ask.ts';
+import { complain, refused } from './ask.ts';
 import { startDaemonUnit, unitOf } from './daemon-unit.ts';
-import { isRunning, type Proposal, refused, textInForce } from './proposal.ts';
+import { isRunning, type Proposal, textInForce } from './proposal.ts';
 import { callersSession } from './ssh-session.ts';
 import { rejectedFile, takeBack } from './take-back.ts';
 import type { Terminal } from './terminal.ts';
